@@ -1,0 +1,25 @@
+"""One configuration file in, a trained and measured PyTorch model and a complete run folder out.
+
+    run = assay.train("configs/runs/default.json")
+    run = assay.open("saved/digits/...")
+
+Importing assay does not import torch; the first of these two calls does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "open", "train"]
+
+if TYPE_CHECKING:
+    from assay.experiment.api import open, train
+
+
+def __getattr__(name: str) -> object:
+    if name in ("open", "train"):
+        from assay.experiment import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'assay' has no attribute {name!r}")

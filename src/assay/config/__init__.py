@@ -1,0 +1,1 @@
+"""The configuration: read with places, typed, checked against what it names. Nothing here imports torch."""

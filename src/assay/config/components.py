@@ -1,0 +1,296 @@
+"""What a component's `type` may name, and the way from the name to the object.
+
+A `Kind` is a slot of the configuration (model, loss, ...). A name is looked up in assay's own table, then in the
+families of installed packages, then taken as a path `package.module:Name`. Names come from tables and from the source
+text of packages, so that a wrong name costs no import; and what may be imported is decided before anything is. The
+object that comes out is checked again: its kind, and the place where it was defined.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from assay.errors import Problem
+
+__all__ = ["Allowed", "Family", "Kind", "Refused", "find", "import_path", "nearest", "project_root"]
+
+_PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)[:.](?P<name>[A-Za-z_]\w*)")
+
+
+class Refused(Exception):
+    """A name that cannot be used; `problem` says why (without a place: the caller knows it)."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Family:
+    """Classes of an installed package that may be named as they are.
+
+    Args:
+        package: where the object is found, e.g. `torch.nn`.
+        source: files under the installed top-level package whose text lists the names, as glob patterns.
+        names: a regular expression that a name must match in full.
+    """
+
+    package: str
+    source: tuple[str, ...]
+    names: str = r"[A-Z]\w*"
+
+    def listed(self) -> frozenset[str]:
+        pattern = re.compile(self.names)
+        return frozenset(name for name in _names_in(self.package.partition(".")[0], self.source) if pattern.fullmatch(name))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One slot of the configuration.
+
+    Args:
+        name: the word for it in messages, e.g. `loss`.
+        base: `module:Class` of the class that an object of this kind must be a subclass of (several: any of them).
+        table: assay's own names, each with its `module:Class`.
+        families: packages whose classes may be named.
+        functions: whether a function of the project or of a family may stand for a class (models).
+        runtime: arguments that assay supplies itself, so that a configuration need not.
+    """
+
+    name: str
+    base: tuple[str, ...]
+    table: Mapping[str, str]
+    families: tuple[Family, ...] = ()
+    functions: bool = False
+    runtime: frozenset[str] = field(default_factory=frozenset)
+
+    def names(self) -> list[str]:
+        listed: set[str] = set(self.table)
+        for family in self.families:
+            listed |= family.listed()
+        return sorted(listed)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Where a component of the user's own may be defined: under the project's root, or in packages named here."""
+
+    root: Path
+    packages: tuple[str, ...] = ()
+
+    def search_path(self) -> list[str]:
+        return [str(self.root), str(self.root / "src")]
+
+    def spec(self, module: str) -> importlib.machinery.ModuleSpec | None:
+        """Where the project keeps `module`, found without importing anything."""
+        path: Iterable[str] | None = self.search_path()
+        spec = None
+        parts = module.split(".")
+        for depth in range(len(parts)):
+            spec = PathFinder.find_spec(".".join(parts[: depth + 1]), list(path or []))
+            if spec is None:
+                return None
+            path = spec.submodule_search_locations
+        return spec
+
+    def holds(self, obj: Any) -> bool:
+        """Whether `obj` was defined in the project, in assay or in an allowed package (its own word is checked)."""
+        module = str(getattr(obj, "__module__", ""))
+        if module.partition(".")[0] in ("assay", *self.packages):
+            return True
+        file = getattr(sys.modules.get(module), "__file__", None)
+        spec = self.spec(module)
+        return bool(file and spec and spec.origin and Path(spec.origin).resolve() == Path(file).resolve())
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder, from `start` upwards, with a `train.py` or `pyproject.toml`; else `start` itself."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "train.py").is_file() or (folder / "pyproject.toml").is_file():
+            return folder
+    return start
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The closest of `names`, case put aside, or an empty string."""
+    by_lower = {known.lower(): known for known in names}
+    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[match[0]] if match else ""
+
+
+def find(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind] = ()) -> Any:
+    """The object that `name` stands for.
+
+    Raises:
+        Refused: the name is unknown, names another kind of thing, may not be imported, or fails to import.
+    """
+    path = _where(kind, name, allowed, others)
+    obj = import_path(path, allowed)
+    _check(kind, name, obj, allowed)
+    return obj
+
+
+def _where(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind]) -> str:
+    """The `module:Name` to import for `name`; nothing has been imported yet."""
+    if name in kind.table:
+        return kind.table[name]
+    for family in kind.families:
+        if name in family.listed():
+            return f"{family.package}:{name}"
+    match = _PATH.fullmatch(name)
+    if match:
+        module = match["module"]
+        packages = (*(family.package for family in kind.families), *allowed.packages, "assay")
+        if any(module == package or module.startswith(package + ".") for package in packages):
+            return f"{module}:{match['name']}"
+        if allowed.spec(module):
+            return f"{module}:{match['name']}"
+        raise Refused(
+            Problem(
+                f"{name!r} is not in a place that a {kind.name} may come from",
+                found=name,
+                expected=f"a module under {allowed.root}, or one of {', '.join(sorted(packages))}",
+                hint="write it as package.module:Name; allow another package with --allow PACKAGE",
+            )
+        )
+    for other in others:
+        if other is not kind and name in other.names():
+            article = "an" if other.name[0] in "aeiou" else "a"
+            raise Refused(
+                Problem(f"{name!r} is {article} {other.name}, and a {kind.name} belongs here", found=name)
+            )
+    near = nearest(name, kind.names())
+    own = ", ".join(sorted(kind.table))
+    raise Refused(
+        Problem(
+            f"no {kind.name} is named {name!r}",
+            found=name,
+            expected=(f"{own}, " if own else "") + "a name of " + " or ".join(f.package for f in kind.families)
+            + ", or package.module:Name"
+            if kind.families
+            else f"{own}, or package.module:Name",
+            hint=f"did you mean {near!r}?" if near else "",
+        )
+    )
+
+
+def import_path(path: str, allowed: Allowed | None = None) -> Any:
+    """Import `module:Name`; the project's own folders come first on the way."""
+    module_name, _, name = path.partition(":")
+    spec = allowed.spec(module_name) if allowed else None
+    if allowed and spec:
+        for folder in reversed(allowed.search_path()):
+            if folder not in sys.path and Path(folder).is_dir():
+                sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise Refused(_import_problem(module_name, error)) from error
+    file = getattr(module, "__file__", None)
+    if spec and spec.origin and file and Path(file).resolve() != Path(spec.origin).resolve():
+        raise Refused(
+            Problem(
+                f"module {module_name!r} is in the project and in an installed package as well",
+                found=str(file),
+                expected=str(spec.origin),
+                hint="rename the module of the project",
+            )
+        )
+    if not hasattr(module, name):
+        near = nearest(name, (known for known in vars(module) if not known.startswith("_")))
+        raise Refused(
+            Problem(
+                f"module {module_name!r} has no {name!r}",
+                found=path,
+                hint=f"did you mean {module_name}:{near}?" if near else "",
+            )
+        )
+    return getattr(module, name)
+
+
+def _import_problem(module: str, error: BaseException) -> Problem:
+    frame = error.__traceback__
+    place = ""
+    while frame is not None:
+        file = frame.tb_frame.f_code.co_filename
+        if "importlib" not in file and file != __file__:
+            place = f" at {file}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" at {error.filename}:{error.lineno}"
+    return Problem(f"module {module!r} cannot be imported", found=f"{type(error).__name__}: {error}{place}")
+
+
+def _check(kind: Kind, name: str, obj: Any, allowed: Allowed) -> None:
+    bases = tuple(import_path(base) for base in kind.base)
+    if inspect.isclass(obj):
+        fits = any(issubclass(obj, base) for base in bases)
+    else:
+        fits = kind.functions and inspect.isfunction(obj)
+    if not fits:
+        is_what = "a class" if inspect.isclass(obj) else f"a {type(obj).__name__}"
+        wanted = " or ".join(base.partition(":")[2] for base in kind.base)
+        raise Refused(
+            Problem(
+                f"{name!r} is not a {kind.name}",
+                found=f"{is_what} defined in {getattr(obj, '__module__', '?')}",
+                expected=f"a subclass of {wanted}" + (", or a function that returns one" if kind.functions else ""),
+            )
+        )
+    home = str(getattr(obj, "__module__", ""))
+    tops = {family.package.partition(".")[0] for family in kind.families}
+    if inspect.isfunction(obj):
+        in_family = any(home.startswith(family.package) for family in kind.families)
+    else:
+        in_family = home.partition(".")[0] in tops
+    if not (in_family or allowed.holds(obj)):
+        raise Refused(
+            Problem(
+                f"{name!r} is defined in {home!r}, which is not a place that a {kind.name} may come from",
+                found=f"{home}:{getattr(obj, '__qualname__', name)}",
+                expected=f"a module under {allowed.root}, or an allowed package",
+                hint="allow the package with --allow " + home.partition(".")[0],
+            )
+        )
+
+
+@lru_cache(maxsize=64)
+def _names_in(top: str, source: tuple[str, ...]) -> frozenset[str]:
+    """Public names that the text of installed files gives, without importing the package."""
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        return frozenset()
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    names: set[str] = set()
+    for pattern in source:
+        for file in sorted(folder.glob(pattern)):
+            names |= _public(ast.parse(file.read_text(encoding="utf-8")))
+    return frozenset(names)
+
+
+def _public(tree: ast.Module) -> set[str]:
+    """The `__all__` of a module, or, where it has none, the names that it imports from elsewhere."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            # Some lists are sums of lists: every string in the expression is a name.
+            return {part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+    return {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if not alias.name.startswith("_")
+    }

@@ -1,0 +1,164 @@
+"""Every error that a user can cause or meet, with the exit code that the command line gives it.
+
+    AssayError                  70  a bug in assay, when nothing more exact fits
+    +-- ConfigError              2  the configuration or the command line is wrong (holds every problem found)
+    +-- DataError                3  the data is missing, damaged, or does not fit
+    +-- CheckpointError          4  a checkpoint is missing, damaged, or not of this model
+    +-- NonFiniteError           5  a loss, gradient or weight is NaN or infinite
+    +-- StorageError             6  the disk is full, read-only, or refuses to write
+    +-- RunBusyError             7  another process holds the run, or the run is finished
+    +-- MemoryExhaustedError     8  the device is out of memory
+    +-- Interrupted        130/143  a signal asked the run to stop; it was saved
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = [
+    "AssayError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "Interrupted",
+    "MemoryExhaustedError",
+    "NonFiniteError",
+    "Place",
+    "Problem",
+    "RunBusyError",
+    "StorageError",
+]
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where something stands: a file with line and column (both from 1), or a flag of the command line."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: one sentence, where it stands, what was found and expected, what to try."""
+
+    message: str
+    place: Place | None = None
+    key: str = ""
+    found: str = ""
+    expected: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = " ".join(
+            part for part in (str(self.place) if self.place else "", f"({self.key})" if self.key else "") if part
+        )
+        lines = [self.message]
+        pairs = (
+            ("where", where),
+            ("found", self.found),
+            ("expected", self.expected),
+            ("try", self.hint),
+        )
+        lines += [f"  {name + ':':<9} {text}" for name, text in pairs if text]
+        return "\n".join(lines)
+
+
+@dataclass
+class AssayError(Exception):
+    """The root. `message` is one sentence; `hint` is one thing to try."""
+
+    message: str
+    hint: str = ""
+    where: str = ""
+    found: str = ""
+    expected: str = ""
+    exit_code: int = field(default=70, init=False, repr=False)
+
+    def __str__(self) -> str:
+        place = Place(self.where) if self.where else None
+        return str(Problem(self.message, place, "", self.found, self.expected, self.hint))
+
+
+class ConfigError(AssayError):
+    """All the mistakes of a configuration at once, sorted by place.
+
+    >>> print(ConfigError.of(Problem("no model named 'ResNt'", key="model.type", hint="'ResNet'")))
+    no model named 'ResNt'
+      where:    (model.type)
+      try:      'ResNet'
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda problem: (problem.place or Place("~"), problem.key))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+        self.exit_code = 2
+
+    @classmethod
+    def of(cls, problem: Problem) -> ConfigError:
+        return cls([problem])
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[list[Problem]]]:
+        return type(self), (self.problems,)
+
+
+class DataError(AssayError):
+    def __post_init__(self) -> None:
+        self.exit_code = 3
+
+
+class CheckpointError(AssayError):
+    def __post_init__(self) -> None:
+        self.exit_code = 4
+
+
+class NonFiniteError(AssayError):
+    def __post_init__(self) -> None:
+        self.exit_code = 5
+
+
+class StorageError(AssayError):
+    def __post_init__(self) -> None:
+        self.exit_code = 6
+
+    @classmethod
+    def writing(cls, path: Path, error: OSError) -> StorageError:
+        return cls(
+            f"could not write {path}: {error.strerror or error}",
+            hint="free some space, or choose another `folder` in the configuration",
+        )
+
+
+class RunBusyError(AssayError):
+    def __post_init__(self) -> None:
+        self.exit_code = 7
+
+
+class MemoryExhaustedError(AssayError):
+    def __post_init__(self) -> None:
+        self.exit_code = 8
+
+
+class Interrupted(AssayError):
+    """A signal stopped the run after its state was saved; `signal` is 2 (SIGINT) or 15 (SIGTERM)."""
+
+    signal: int = 2
+
+    def __post_init__(self) -> None:
+        self.exit_code = 130
+
+    @classmethod
+    def by(cls, signal: int, message: str, hint: str) -> Interrupted:
+        error = cls(message, hint=hint)
+        error.signal = signal
+        error.exit_code = 128 + signal
+        return error

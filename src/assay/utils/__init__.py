@@ -1,0 +1,1 @@
+"""Leaves that every layer may use; none knows anything of experiments."""

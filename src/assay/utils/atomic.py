@@ -1,0 +1,48 @@
+"""Files that are either wholly there or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+__all__ = ["fsync_folder", "read_json", "write_bytes", "write_json"]
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (a rename is not, before this)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Replace `path` by `content` in one move; with `durable`, also after a loss of power."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        fsync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Write `value` as indented JSON; NumPy numbers are allowed, NaN becomes null."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+    write_bytes(path, orjson.dumps(value, option=options), durable=durable)
+
+
+def read_json(path: Path) -> Any:
+    return orjson.loads(path.read_bytes())
