@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
@@ -70,16 +70,17 @@ class Problem:
         return "\n".join(lines)
 
 
-@dataclass
+@dataclass(eq=False)
 class AssayError(Exception):
     """The root. `message` is one sentence; `hint` is one thing to try."""
+
+    exit_code = 70
 
     message: str
     hint: str = ""
     where: str = ""
     found: str = ""
     expected: str = ""
-    exit_code: int = field(default=70, init=False, repr=False)
 
     def __str__(self) -> str:
         place = Place(self.where) if self.where else None
@@ -95,10 +96,11 @@ class ConfigError(AssayError):
       try:      'ResNet'
     """
 
+    exit_code = 2
+
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = sorted(problems, key=lambda problem: (problem.place or Place("~"), problem.key))
         super().__init__("\n".join(str(problem) for problem in self.problems))
-        self.exit_code = 2
 
     @classmethod
     def of(cls, problem: Problem) -> ConfigError:
@@ -112,23 +114,19 @@ class ConfigError(AssayError):
 
 
 class DataError(AssayError):
-    def __post_init__(self) -> None:
-        self.exit_code = 3
+    exit_code = 3
 
 
 class CheckpointError(AssayError):
-    def __post_init__(self) -> None:
-        self.exit_code = 4
+    exit_code = 4
 
 
 class NonFiniteError(AssayError):
-    def __post_init__(self) -> None:
-        self.exit_code = 5
+    exit_code = 5
 
 
 class StorageError(AssayError):
-    def __post_init__(self) -> None:
-        self.exit_code = 6
+    exit_code = 6
 
     @classmethod
     def writing(cls, path: Path, error: OSError) -> StorageError:
@@ -139,26 +137,22 @@ class StorageError(AssayError):
 
 
 class RunBusyError(AssayError):
-    def __post_init__(self) -> None:
-        self.exit_code = 7
+    exit_code = 7
 
 
 class MemoryExhaustedError(AssayError):
-    def __post_init__(self) -> None:
-        self.exit_code = 8
+    exit_code = 8
 
 
 class Interrupted(AssayError):
     """A signal stopped the run after its state was saved; `signal` is 2 (SIGINT) or 15 (SIGTERM)."""
 
-    signal: int = 2
-
-    def __post_init__(self) -> None:
-        self.exit_code = 130
+    exit_code = 130
+    signal = 2
 
     @classmethod
     def by(cls, signal: int, message: str, hint: str) -> Interrupted:
         error = cls(message, hint=hint)
         error.signal = signal
-        error.exit_code = 128 + signal
+        error.exit_code = 130 if signal == 2 else 143  # SIGUSR1 too is a scheduler that wants the machine back
         return error

@@ -1,9 +1,9 @@
 """What a component's `type` may name, and the way from the name to the object.
 
-A `Kind` is a slot of the configuration (model, loss, ...). A name is looked up in assay's own table, then in the
-families of installed packages, then taken as a path `package.module:Name`. Names come from tables and from the source
-text of packages, so that a wrong name costs no import; and what may be imported is decided before anything is. The
-object that comes out is checked again: its kind, and the place where it was defined.
+A `Kind` is a slot of the configuration (model, loss, ...). A name is looked up in assay's own table, then in
+the families of installed packages; else it is a path `package.module:Name`. Names come from tables and from
+the source text of packages, so that a wrong name costs no import; and what may be imported is decided before
+anything is. The object that comes out is checked again: its kind, and the place where it was defined.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 from assay.errors import Problem
 
-__all__ = ["Allowed", "Family", "Kind", "Refused", "find", "import_path", "nearest", "project_root"]
+__all__ = ["Allowed", "Family", "Kind", "Refused", "find", "import_path", "locate", "nearest", "project_root"]
 
 _PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)[:.](?P<name>[A-Za-z_]\w*)")
 
@@ -53,7 +53,9 @@ class Family:
 
     def listed(self) -> frozenset[str]:
         pattern = re.compile(self.names)
-        return frozenset(name for name in _names_in(self.package.partition(".")[0], self.source) if pattern.fullmatch(name))
+        return frozenset(
+            name for name in _names_in(self.package.partition(".")[0], self.source) if pattern.fullmatch(name)
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Kind:
 
     Args:
         name: the word for it in messages, e.g. `loss`.
-        base: `module:Class` of the class that an object of this kind must be a subclass of (several: any of them).
+        base: `module:Class` of what an object of this kind must be a subclass of (several: any of them).
         table: assay's own names, each with its `module:Class`.
         families: packages whose classes may be named.
         functions: whether a function of the project or of a family may stand for a class (models).
@@ -85,7 +87,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Allowed:
-    """Where a component of the user's own may be defined: under the project's root, or in packages named here."""
+    """Where components of the user's own may be defined: under the project's root, or in these packages."""
 
     root: Path
     packages: tuple[str, ...] = ()
@@ -106,7 +108,7 @@ class Allowed:
         return spec
 
     def holds(self, obj: Any) -> bool:
-        """Whether `obj` was defined in the project, in assay or in an allowed package (its own word is checked)."""
+        """Whether `obj` was defined in the project, in assay or in an allowed package (it may lie)."""
         module = str(getattr(obj, "__module__", ""))
         if module.partition(".")[0] in ("assay", *self.packages):
             return True
@@ -116,7 +118,7 @@ class Allowed:
 
 
 def project_root(start: Path | None = None) -> Path:
-    """The nearest folder, from `start` upwards, with a `train.py` or `pyproject.toml`; else `start` itself."""
+    """The nearest folder from `start` upwards with a `train.py` or `pyproject.toml`; else `start` itself."""
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / "train.py").is_file() or (folder / "pyproject.toml").is_file():
@@ -137,14 +139,18 @@ def find(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind] = ()) -
     Raises:
         Refused: the name is unknown, names another kind of thing, may not be imported, or fails to import.
     """
-    path = _where(kind, name, allowed, others)
+    path = locate(kind, name, allowed, others)
     obj = import_path(path, allowed)
     _check(kind, name, obj, allowed)
     return obj
 
 
-def _where(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind]) -> str:
-    """The `module:Name` to import for `name`; nothing has been imported yet."""
+def locate(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind] = ()) -> str:
+    """The `module:Name` to import for `name`, found without importing anything.
+
+    Raises:
+        Refused: the name is unknown, names another kind of thing, or may not be imported.
+    """
     if name in kind.table:
         return kind.table[name]
     for family in kind.families:
@@ -158,6 +164,8 @@ def _where(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind]) -> s
             return f"{module}:{match['name']}"
         if allowed.spec(module):
             return f"{module}:{match['name']}"
+        if allowed.spec(module.partition(".")[0]):
+            raise Refused(_no_module(module, allowed))
         raise Refused(
             Problem(
                 f"{name!r} is not in a place that a {kind.name} may come from",
@@ -173,17 +181,30 @@ def _where(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind]) -> s
                 Problem(f"{name!r} is {article} {other.name}, and a {kind.name} belongs here", found=name)
             )
     near = nearest(name, kind.names())
-    own = ", ".join(sorted(kind.table))
-    raise Refused(
-        Problem(
-            f"no {kind.name} is named {name!r}",
-            found=name,
-            expected=(f"{own}, " if own else "") + "a name of " + " or ".join(f.package for f in kind.families)
-            + ", or package.module:Name"
-            if kind.families
-            else f"{own}, or package.module:Name",
-            hint=f"did you mean {near!r}?" if near else "",
-        )
+    families = " or ".join(family.package for family in kind.families)
+    choices = [
+        *sorted(kind.table),
+        *([f"a name of {families}"] if families else []),
+        "or package.module:Name",
+    ]
+    hint = f"did you mean {near!r}?" if near else ""
+    raise Refused(Problem(f"no {kind.name} is named {name!r}", None, "", name, ", ".join(choices), hint))
+
+
+def _no_module(module: str, allowed: Allowed) -> Problem:
+    """The project has the package of `module`, but not the module itself."""
+    parts = module.split(".")
+    depth = next(n for n in range(1, len(parts) + 1) if not allowed.spec(".".join(parts[:n])))
+    parent = allowed.spec(".".join(parts[: depth - 1]))
+    folders = list((parent.submodule_search_locations if parent else None) or [])
+    near = nearest(
+        parts[depth - 1], (file.stem for folder in folders for file in Path(folder).glob("[!_.]*"))
+    )
+    return Problem(
+        f"the project has no module {module!r}",
+        found=module,
+        expected=f"a module under {allowed.root}",
+        hint=f"did you mean {'.'.join([*parts[: depth - 1], near])}?" if near else "",
     )
 
 
@@ -197,7 +218,7 @@ def import_path(path: str, allowed: Allowed | None = None) -> Any:
                 sys.path.insert(0, folder)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module of the user's may raise anything
         raise Refused(_import_problem(module_name, error)) from error
     file = getattr(module, "__file__", None)
     if spec and spec.origin and file and Path(file).resolve() != Path(spec.origin).resolve():
@@ -247,7 +268,8 @@ def _check(kind: Kind, name: str, obj: Any, allowed: Allowed) -> None:
             Problem(
                 f"{name!r} is not a {kind.name}",
                 found=f"{is_what} defined in {getattr(obj, '__module__', '?')}",
-                expected=f"a subclass of {wanted}" + (", or a function that returns one" if kind.functions else ""),
+                expected=f"a subclass of {wanted}"
+                + (", or a function that returns one" if kind.functions else ""),
             )
         )
     home = str(getattr(obj, "__module__", ""))
@@ -284,9 +306,15 @@ def _names_in(top: str, source: tuple[str, ...]) -> frozenset[str]:
 def _public(tree: ast.Module) -> set[str]:
     """The `__all__` of a module, or, where it has none, the names that it imports from elsewhere."""
     for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+        if isinstance(node, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets
+        ):
             # Some lists are sums of lists: every string in the expression is a name.
-            return {part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+            return {
+                part.value
+                for part in ast.walk(node.value)
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            }
     return {
         alias.asname or alias.name
         for node in tree.body

@@ -1,0 +1,33 @@
+# `make run` trains the default configuration, `make test` runs the whole test suite; both make the environment first.
+.PHONY: run test check lint types imports clean-environment
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+# A stamp newer than pyproject.toml means that the environment is installed; quotes bear a space in the path.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv "$(VENV)"
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch "$(VENV)/installed"
+
+run: $(VENV)/installed
+	"$(BIN)/python" train.py --config=configs/runs/default.json
+
+test: $(VENV)/installed
+	"$(BIN)/python" -m pytest -n 2 -q
+
+lint: $(VENV)/installed
+	"$(BIN)/python" -m ruff check .
+	"$(BIN)/python" -m ruff format --check .
+
+types: $(VENV)/installed
+	"$(BIN)/python" -m mypy
+
+imports: $(VENV)/installed
+	"$(BIN)/lint-imports"
+
+check: lint types imports test
+
+clean-environment:
+	rm -rf "$(VENV)"

@@ -1,0 +1,28 @@
+"""The commands, gathered."""
+
+from __future__ import annotations
+
+import typer
+
+from assay.cli import delivery, listing, training
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="assay",
+    help="One configuration file in, a trained and measured PyTorch model and a complete run folder out.",
+    epilog="Every command takes --debug, which shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(training.train)
+app.command()(training.test)
+app.command()(listing.runs)
+app.command()(listing.show)
+app.command()(delivery.sync)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep `assay` a group of commands."""

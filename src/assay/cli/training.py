@@ -1,0 +1,63 @@
+"""`assay train` and `assay test`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["test", "train"]
+
+Allow = Annotated[list[str] | None, typer.Option("--allow", metavar="PACKAGE", help="A package components may come from.")]
+
+
+def train(
+    config: Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="JSON or YAML.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one value; may be repeated.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on from the newest checkpoint of a run.")
+    ] = None,
+    allow: Allow = None,
+    allow_change: Annotated[
+        list[str] | None,
+        typer.Option("--allow-change", metavar="KEY", help="On resume: a key that may differ from the run's."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Check a configuration, run it, and leave a complete run folder."""
+    from assay.cli.tables import print_result
+    from assay.errors import ConfigError, Problem
+
+    if config is None and resume is None:
+        problem = Problem("give a configuration, or a run to resume", hint="--config=configs/runs/default.json")
+        raise ConfigError.of(problem)
+
+    from assay.experiment import api
+
+    run = api.train(
+        config,
+        resume=resume,
+        overrides=overrides or (),
+        allow=allow or (),
+        allow_change=allow_change or (),
+        quiet=quiet,
+    )
+    if not quiet:
+        print_result(run.folder)
+
+
+def test(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its folder, the name of it, or last.")],
+    checkpoint: Annotated[str, typer.Option(help="best, last, or step-…")] = "best",
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    allow: Allow = None,
+) -> None:
+    """Measure a checkpoint of a run on its test split; the run is left as it is."""
+    from assay.cli.tables import print_values
+    from assay.experiment import api
+
+    opened = api.open(run, allow=allow or ())
+    print_values(opened.folder, checkpoint, opened.test(checkpoint), as_json=as_json)

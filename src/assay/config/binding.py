@@ -1,0 +1,148 @@
+"""A component's arguments, held against the real signature of the class that its name stands for."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from assay.config.components import Kind, nearest
+from assay.config.fitting import Misfit, describe, fit
+from assay.config.signatures import Parameter, Parameters, parameters
+from assay.errors import AssayError, ConfigError, Place, Problem
+
+__all__ = ["Bound", "bind"]
+
+# What constructors raise about their arguments; anything else (no memory, no file) is no fault of those.
+_ABOUT_ARGUMENTS = (TypeError, ValueError, AssertionError, LookupError, ArithmeticError)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A class or function with the arguments that the configuration gives it.
+
+    Args:
+        name: what the configuration calls it.
+        obj: the class or function; or, from Python, an object that is ready and is handed on as it is.
+        args: the arguments as they stand in the configuration, plain JSON values.
+        key: where the component stands, e.g. `metrics.1`.
+        place: file, line and column of its `type`.
+    """
+
+    name: str
+    obj: Any
+    args: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    place: Place | None = None
+
+    @property
+    def parameters(self) -> Parameters:
+        return Parameters() if self.is_ready else parameters(self.obj)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `obj` is an object already, with nothing left to construct."""
+        return not (inspect.isclass(self.obj) or inspect.isroutine(self.obj) or isinstance(self.obj, partial))
+
+    def accepts(self, argument: str) -> bool:
+        """Whether the signature has it, itself or behind `**kwargs`; a bare `**kwargs` has no names."""
+        return argument in self.parameters.known
+
+    def build(self, *positional: Any, **runtime: Any) -> Any:
+        """The object: `obj(*positional, **args)`, and those of `runtime` that it accepts and `args` has not.
+
+        Raises:
+            ConfigError: the constructor refuses its arguments.
+        """
+        if self.is_ready:
+            return self.obj
+        known = self.parameters.known
+        given = {name: value for name, value in runtime.items() if self.accepts(name)}
+        given |= {name: _fitted(known.get(name), value) for name, value in self.args.items()}
+        places = list(positional)
+        for name in self.parameters.positional_only[len(places) :]:
+            if name not in given:
+                break
+            places.append(given.pop(name))
+        places += given.pop(self.parameters.spread, [])
+        try:
+            return self.obj(*places, **given)
+        except AssayError:
+            raise
+        except _ABOUT_ARGUMENTS as error:
+            raise ConfigError.of(
+                Problem(
+                    f"{self.name!r} cannot be built with these arguments",
+                    self.place,
+                    self.key,
+                    found=f"{type(error).__name__}: {error}{_raised_at(error)}",
+                    expected=", ".join(self.parameters.known),
+                )
+            ) from error
+
+
+def bind(
+    kind: Kind, name: str, obj: Any, args: Mapping[str, Any], key: str = "", place: Place | None = None
+) -> tuple[Bound, list[tuple[tuple[str | int, ...], Problem]]]:
+    """Hold `args` against the signature of `obj`; every problem has its path inside `args`, and no place."""
+    bound = Bound(name, obj, dict(args), key, place)
+    known = bound.parameters.known
+    problems: list[tuple[tuple[str | int, ...], Problem]] = []
+    if inspect.isabstract(obj):
+        missing = ", ".join(sorted(obj.__abstractmethods__))
+        problems.append(
+            ((), Problem(f"{name!r} is abstract", found=f"no {missing}", hint="name a subclass of it"))
+        )
+    for argument, value in args.items():
+        if argument not in known:
+            if not bound.parameters.open:
+                problems.append(((argument,), _unknown(name, argument, bound, kind)))
+            continue
+        try:
+            fit(known[argument].annotation, value, known[argument].default)
+        except Misfit as misfit:
+            for path, message, found, expected, hint in misfit.faults:
+                text = f"{name!r}: {message}" if message else f"{argument!r} of {name!r} has a wrong value"
+                problems.append(((argument, *path), Problem(text, found=found, expected=expected, hint=hint)))
+    for argument, parameter in known.items():
+        if parameter.required and argument not in args and argument not in kind.runtime:
+            expected = describe(parameter.annotation) if parameter.annotation is not Any else ""
+            problems.append(((), Problem(f"{name!r} needs the argument {argument!r}", expected=expected)))
+    return bound, problems
+
+
+def _unknown(name: str, argument: str, bound: Bound, kind: Kind) -> Problem:
+    allowed = [known for known in bound.parameters.known if known not in kind.runtime]
+    near = nearest(argument, allowed)
+    if bound.is_ready:
+        return Problem(f"{name!r} is an object already and takes no arguments", found=argument)
+    return Problem(
+        f"{name!r} has no argument {argument!r}",
+        found=argument,
+        expected=", ".join(allowed) or "no arguments",
+        hint=f"did you mean {near!r}?" if near else "",
+    )
+
+
+def _fitted(parameter: Parameter | None, value: Any) -> Any:
+    """The value as the signature wants it; as it is where it does not fit (`bind` has said so)."""
+    if parameter is None:
+        return copy.deepcopy(value)
+    try:
+        return fit(parameter.annotation, value, parameter.default)
+    except Misfit:
+        return value
+
+
+def _raised_at(error: BaseException) -> str:
+    frame: types.TracebackType | None = error.__traceback__
+    frame = frame.tb_next if frame else None  # the first one is this file
+    if frame is None:
+        return ""
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    return f" at {frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"

@@ -1,0 +1,230 @@
+"""A configuration checked whole: sections, names, arguments; every mistake at once, each with its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from assay.config.binding import Bound, bind
+from assay.config.components import Allowed, Kind, Refused, find, locate
+from assay.config.document import At, dotted
+from assay.config.fitting import show
+from assay.config.load import Source
+from assay.config.provenance import origin
+from assay.config.schema import Config, as_component
+from assay.config.sections import section_problems
+from assay.errors import ConfigError, Place, Problem
+
+__all__ = ["SLOTS", "Checked", "Slot", "check"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for components; `many` for a list of them; `default`: the name where none is given."""
+
+    at: At
+    kind: str
+    many: bool = False
+    default: str = ""
+
+
+SLOTS = (
+    Slot(("data", "dataset"), "dataset"),
+    Slot(("data", "loader"), "loader", default="BatchLoader"),
+    Slot(("data", "transforms", "train"), "transform", many=True),
+    Slot(("data", "transforms", "validation"), "transform", many=True),
+    Slot(("data", "transforms", "test"), "transform", many=True),
+    Slot(("model",), "model"),
+    Slot(("loss",), "loss"),
+    Slot(("metrics",), "metric", many=True),
+    Slot(("optimizer",), "optimizer"),
+    Slot(("schedulers",), "scheduler", many=True),
+    Slot(("trainer",), "trainer", default="DefaultTrainer"),
+    Slot(("loggers",), "logger", many=True, default="TensorBoardLogger"),
+)
+
+_MONITOR = re.compile(r"(?P<direction>min|max) (?P<phase>[^/\s]+)/(?P<name>\S+)")
+_PHASES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A configuration without mistakes.
+
+    Args:
+        config: its sections.
+        components: the bound component of every slot by path, e.g. `("model",)` or `("metrics", 0)`.
+        complete: the whole of it as plain data with defaults; checking it gives the same again.
+        origin: of every leaf of `complete` its value, where it came from and what it replaced.
+        places: where each value stands, by path.
+    """
+
+    config: Config
+    components: dict[At, Bound]
+    complete: dict[str, Any]
+    origin: dict[str, dict[str, Any]]
+    places: dict[At, Place] = field(default_factory=dict)
+
+
+def check(
+    source: Source,
+    kinds: Mapping[str, Kind],
+    allowed: Allowed,
+    objects: Mapping[str, Any] | None = None,
+) -> Checked:
+    """Check a configuration against its sections and against the classes that it names.
+
+    Args:
+        kinds: what may stand in a slot, by the slot's kind: `model`, `loss`, `metric`, …
+        objects: Python classes or objects that stand for names of this configuration, whatever they are.
+
+    Raises:
+        ConfigError: with every problem found, sorted by place.
+    """
+    config: Config | None = None
+    problems: list[Problem] = []
+    try:
+        config = Config.model_validate(source.data)
+    except ValidationError as error:
+        problems += section_problems(error, source)
+    binder = _Binder(source, kinds, allowed, objects or {})
+    components = binder.all()
+    problems += binder.problems
+    problems += _across(source)
+    if config is None or problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    complete = config.model_dump(mode="json")
+    return Checked(config, components, complete, origin(complete, source), dict(source.places))
+
+
+@dataclass
+class _Binder:
+    source: Source
+    kinds: Mapping[str, Kind]
+    allowed: Allowed
+    objects: Mapping[str, Any]
+    problems: list[Problem] = field(default_factory=list)
+
+    def all(self) -> dict[At, Bound]:
+        """Every component that can be found and bound; names first, since a wrong one costs no import."""
+        named = [
+            (at, self.kinds[slot.kind], component, name)
+            for slot in SLOTS
+            for at, component in _components(self.source.data, slot)
+            if (name := self._name(at, self.kinds[slot.kind], component)) is not None
+        ]
+        made = {at: bound for at, kind, node, name in named if (bound := self._bound(at, kind, node, name))}
+        transforms = _section(self.source.data, ("data", "transforms"))
+        if isinstance(transforms, Mapping) and transforms.get("validation") is None:
+            # The transforms of validation are those of test, where it has none of its own.
+            for at in [at for at in made if at[:3] == ("data", "transforms", "test")]:
+                made["data", "transforms", "validation", *at[3:]] = made[at]
+        return made
+
+    def _name(self, at: At, kind: Kind, component: Mapping[str, Any]) -> str | None:
+        name = component.get("type")
+        if not (isinstance(name, str) and name):
+            return None  # the sections say so
+        if name not in self.objects:
+            try:
+                locate(kind, name, self.allowed, self.kinds.values())
+            except Refused as refused:
+                self._add(refused.problem, (*at, "type"))
+                return None
+        return name
+
+    def _bound(self, at: At, kind: Kind, component: Mapping[str, Any], name: str) -> Bound | None:
+        args = component.get("args", {})
+        if not isinstance(args, Mapping):
+            return None
+        try:
+            found = self.objects[name] if name in self.objects else find(kind, name, self.allowed)
+        except Refused as refused:
+            self._add(refused.problem, (*at, "type"))
+            return None
+        bound, problems = bind(kind, name, found, args, dotted(at), self.source.place((*at, "type")))
+        for path, problem in problems:
+            inside = (*at, "args", *path) if path else (*at, "type")
+            self._add(problem, inside)
+        self._groups(at, kind, component, bound)
+        return bound
+
+    def _groups(self, at: At, kind: Kind, component: Mapping[str, Any], bound: Bound) -> None:
+        """The arguments of parameter groups are arguments of the optimizer too."""
+        groups = component.get("groups")
+        if at != ("optimizer",) or not isinstance(groups, list):
+            return
+        for index, group in enumerate(groups):
+            if not isinstance(group, Mapping):
+                continue
+            args = {name: value for name, value in group.items() if name != "match"}
+            for path, problem in bind(kind, bound.name, bound.obj, args)[1]:
+                if path:
+                    self._add(problem, (*at, "groups", index, *path))
+
+    def _add(self, problem: Problem, at: At) -> None:
+        # What is wrong with a key shows no value, or the key itself.
+        place = self.source.place(at, key=problem.found in ("", at[-1]))
+        self.problems.append(replace(problem, place=place, key=dotted(at)))
+
+
+def _section(data: Any, at: At) -> Any:
+    for part in at:
+        data = data.get(part) if isinstance(data, Mapping) else None
+    return data
+
+
+def _components(data: Mapping[str, Any], slot: Slot) -> Iterator[tuple[At, Mapping[str, Any]]]:
+    """The components in a slot as they are written, or the default of the slot."""
+    node = _section(data, slot.at)
+    if node is None and slot.default:
+        node = [slot.default] if slot.many else slot.default
+    listed: list[tuple[At, Any]] = [(slot.at, node)]
+    if slot.many:
+        items = node if isinstance(node, list) else []
+        listed = [((*slot.at, index), item) for index, item in enumerate(items)]
+    for at, item in listed:
+        component = as_component(item)
+        if isinstance(component, Mapping):
+            yield at, component if slot.many or not slot.default else {"type": slot.default, **component}
+
+
+def _across(source: Source) -> Iterator[Problem]:
+    """Mistakes between sections that need no class to be seen."""
+    args = _section(source.data, ("trainer", "args"))
+    for at in (("trainer", "args", "monitor"), ("trainer", "args", "early_stopping", "monitor")):
+        monitor = _section(source.data, at)
+        if isinstance(args, Mapping) and isinstance(monitor, str):
+            yield from _monitor(monitor, at, source)
+    schedulers = source.data.get("schedulers")
+    for index, scheduler in enumerate(schedulers if isinstance(schedulers, list) else []):
+        if not isinstance(scheduler, Mapping) or scheduler.get("unit") != "batch":
+            continue
+        if str(scheduler.get("type")).rpartition(":")[2] == "ReduceLROnPlateau":
+            inside: At = ("schedulers", index, "unit")
+            message = "ReduceLROnPlateau goes by the monitored value, which comes with validations"
+            yield Problem(message, source.place(inside), dotted(inside), '"batch"', '"epoch"')
+
+
+def _monitor(monitor: str, at: At, source: Source) -> Iterator[Problem]:
+    place, key = source.place(at), dotted(at)
+    match = _MONITOR.fullmatch(monitor)
+    if match is None:
+        expected = '"min phase/name" or "max phase/name", e.g. "min validation/loss"'
+        yield Problem("this cannot be monitored", place, key, show(monitor), expected)
+    elif match["phase"] not in _PHASES:
+        yield Problem("this phase cannot be monitored", place, key, show(monitor), ", ".join(_PHASES))
+    elif match["phase"] == "test" and source.data.get("allow_test_selection") is not True:
+        yield Problem(
+            "the test split may not choose the best model",
+            place,
+            key,
+            show(monitor),
+            "a quantity of validation",
+            f'"{match["direction"]} validation/{match["name"]}"; or set allow_test_selection to true, '
+            "and the run is stamped",
+        )

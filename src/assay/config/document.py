@@ -1,0 +1,130 @@
+"""One configuration text as data, with the place of every key and value, and the mistakes of its syntax."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assay.config.components import nearest
+from assay.errors import ConfigError, Place, Problem
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "At", "Document", "dotted", "plain", "read_text"]
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 50
+MAX_NODES = 20_000
+# The path of a value: the keys and list indices that lead to it.
+At = tuple[str | int, ...]
+
+_BARE_KEY = re.compile(r"[^.\[\]\s\"]+")
+
+
+@dataclass
+class Document:
+    """Data and where it stands: `values` has the place of every value, `keys` that of every mapping's key."""
+
+    data: Any = None
+    values: dict[At, Place] = field(default_factory=dict)
+    keys: dict[At, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def dotted(at: At) -> str:
+    """A path as messages and `--set` write it: `schedulers.0.args.values.8`."""
+    return ".".join(str(part) if _BARE_KEY.fullmatch(str(part)) else f'"{part}"' for part in at)
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        ConfigError: it is missing, no file, too large, or not UTF-8.
+    """
+    place = Place(str(path))
+    if not path.exists():
+        names = _neighbours(path)
+        near = nearest(path.name, names)
+        hint = f"did you mean {path.with_name(near)}?" if near else ""
+        raise ConfigError.of(Problem("there is no such configuration file", place, hint=hint))
+    if not path.is_file():
+        raise ConfigError.of(Problem("this is not a file", place, expected="a .json or .yaml file"))
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError.of(
+            Problem("the configuration cannot be read", place, found=error.strerror or str(error))
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise ConfigError.of(Problem("the configuration is too large", place, expected="at most 1 MiB"))
+    return _decoded(content, str(path))
+
+
+def _neighbours(path: Path) -> list[str]:
+    try:
+        return [name.name for name in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _decoded(content: bytes, file: str) -> str:
+    hint = "save it as UTF-8 without a byte order mark"
+    for mark, name in ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")):
+        if content.startswith(mark):
+            problem = Problem(
+                "the file starts with a byte order mark", Place(file, 1, 1), "", name, "plain UTF-8", hint
+            )
+            raise ConfigError.of(problem)
+    if b"\x00" in content:
+        found = "bytes that are zero, as in UTF-16 or a binary file"
+        raise ConfigError.of(Problem("the file is not text", Place(file, 1, 1), "", found, "UTF-8", hint))
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8")
+        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        found = f"byte 0x{content[error.start]:02x}"
+        raise ConfigError.of(
+            Problem("the file is not UTF-8 text", place, "", found, "UTF-8", hint)
+        ) from error
+
+
+def plain(value: Any, place: Place, at: At = ()) -> Document:
+    """A document from Python data: JSON's types only, tuples as lists, paths as strings."""
+    document = Document()
+    document.data = _plain(value, place, at, document)
+    return document
+
+
+def _plain(value: Any, place: Place, at: At, document: Document) -> Any:
+    document.values[at] = place
+    if len(at) > MAX_DEPTH:
+        document.problems.append(Problem("this is nested too deeply", place, dotted(at[:5]) + "…"))
+        return None
+    if isinstance(value, Mapping):
+        made: dict[str, Any] = {}
+        for key, item in value.items():
+            if isinstance(key, bool) or not isinstance(key, str | int):
+                found = f"{key!r}, a {type(key).__name__}"
+                document.problems.append(Problem("a key is not a string", place, dotted(at), found))
+                continue
+            document.keys[*at, str(key)] = place
+            made[str(key)] = _plain(item, place, (*at, str(key)), document)
+        return made
+    if isinstance(value, list | tuple):
+        return [_plain(item, place, (*at, index), document) for index, item in enumerate(value)]
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if isinstance(value, float) and value - value == 0:
+        return float(value)
+    found = f"{value!r:.60}, a {type(value).__name__}"
+    expected = "an object, list, string, finite number, true, false or null"
+    document.problems.append(
+        Problem("this value has no place in a configuration", place, dotted(at), found, expected)
+    )
+    return None

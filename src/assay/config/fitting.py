@@ -1,0 +1,360 @@
+"""Whether a value from a configuration fits an annotation, and the value as the annotation wants it.
+
+JSON is strict here: 64.0 is no int, "1e-3" no float, true no int; 1 is a float. Lists become tuples where
+asked for, mappings dataclasses, names enumeration members and torch dtypes, lists of numbers tensors.
+Another annotation (a callable, a class) says nothing about JSON, and anything fits it.
+"""
+
+from __future__ import annotations
+
+import collections
+import collections.abc
+import copy
+import dataclasses
+import difflib
+import enum
+import importlib
+import inspect
+import math
+import pathlib
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from assay.config.signatures import parameters
+
+__all__ = ["Misfit", "describe", "fit"]
+
+_LISTS = (
+    list,
+    collections.abc.Sequence,
+    collections.abc.MutableSequence,
+    collections.abc.Iterable,
+    collections.abc.Collection,
+)
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+_SETS = (set, frozenset, collections.abc.Set)
+# The first that fits wins, so the narrow ones come first.
+_ORDER = (types.NoneType, bool, int, float, str)
+
+# The path inside the value, what is wrong, found, expected, a hint.
+Fault = tuple[tuple[str | int, ...], str, str, str, str]
+
+
+class Misfit(Exception):
+    """What does not fit, all of it."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        super().__init__()
+        self.faults = list(faults)
+
+    @classmethod
+    def of(cls, value: Any, expected: str) -> Misfit:
+        return cls([((), "", show(value), expected, _hint(value, expected))])
+
+    def inside(self, key: str | int) -> list[Fault]:
+        """The faults as seen from what holds the value at `key`."""
+        return [
+            ((key, *path), wrong, found, wanted, hint) for path, wrong, found, wanted, hint in self.faults
+        ]
+
+
+def show(value: Any) -> str:
+    """A value as it stands in JSON, short, with its kind."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value[:60]}{"…" if len(value) > 60 else ""}" (a string)'
+    if isinstance(value, Mapping):
+        return "an object" if value else "an empty object"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}" if len(value) > 6 else str(list(value))[:60]
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "an integer of more than 20 digits"
+    return repr(value)[:60]
+
+
+def _hint(value: Any, expected: str) -> str:
+    if isinstance(value, str) and ("float" in expected or "int" in expected):
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        if math.isfinite(number):
+            return f"write {value} without quotes"
+    if isinstance(value, float) and value.is_integer() and "int" in expected and abs(value) < 1e15:
+        return f"write {int(value)}"
+    return ""
+
+
+def fit(annotation: Any, value: Any, default: Any = inspect.Parameter.empty) -> Any:
+    """`value` as `annotation` wants it.
+
+    Raises:
+        Misfit: it does not fit.
+    """
+    if value is None and default is None:
+        return None
+    reader = _reader(annotation)
+    return copy.deepcopy(value) if reader is None else reader(value)
+
+
+def _reader(annotation: Any) -> Callable[[Any], Any] | None:
+    """The function that reads JSON for this annotation; None where the annotation says nothing about JSON."""
+    annotation = _bare(annotation)
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    base = origin or annotation
+    if base is typing.Union or base is types.UnionType:
+        return _union(annotation, inner)
+    if base is typing.Literal:
+        return lambda value: _literal(annotation, inner, value)
+    if base is None or base in _ORDER:
+        return lambda value: _plain(types.NoneType if base is None else base, value)
+    if base in _LISTS:
+        return lambda value: _items(list, annotation, inner[:1] or (Any,), value)
+    if base is tuple:
+        return lambda value: _tuple(annotation, inner, value)
+    if base in _SETS:
+        make: Any = frozenset if base is frozenset else set
+        return lambda value: _items(make, annotation, inner[:1] or (Any,), value)
+    if base in _MAPPINGS:
+        return lambda value: _mapping(annotation, inner or (Any, Any), value)
+    if inspect.isclass(base):
+        return _class_reader(base)
+    return None
+
+
+def _bare(annotation: Any) -> Any:
+    """The annotation without `Annotated`, a `NewType` or a `type` alias around it."""
+    while True:
+        if typing.get_origin(annotation) is typing.Annotated:
+            annotation = typing.get_args(annotation)[0]
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif type(annotation).__name__ == "TypeAliasType":  # Python 3.12
+            annotation = annotation.__value__
+        else:
+            return annotation
+
+
+def _class_reader(cls: type) -> Callable[[Any], Any] | None:
+    if issubclass(cls, enum.Enum):
+        return lambda value: _member(cls, value)
+    if issubclass(cls, pathlib.PurePath):
+        return lambda value: cls(_plain(str, value))
+    if dataclasses.is_dataclass(cls):
+        return lambda value: _dataclass(cls, value)
+    if (cls.__module__, cls.__name__) == ("torch", "Tensor"):
+        return _tensor
+    if (cls.__module__, cls.__name__) == ("torch", "dtype"):
+        return _dtype
+    return None
+
+
+def _union(annotation: Any, members: tuple[Any, ...]) -> Callable[[Any], Any] | None:
+    readers = [
+        (member, reader)
+        for member in sorted(members, key=lambda m: _ORDER.index(m) if m in _ORDER else len(_ORDER))
+        if (reader := _reader(member)) is not None
+    ]
+    # A union with Any says nothing; of one with other classes the plain members decide.
+    if not readers or Any in members or object in members:
+        return None
+    if len(readers) < len(members) and all(member is types.NoneType for member, _ in readers):
+        return None
+
+    classes = [reader for member, reader in readers if dataclasses.is_dataclass(member)]
+
+    def read(value: Any) -> Any:
+        if len(classes) == 1 and isinstance(value, Mapping):
+            return classes[0](value)  # a dataclass says more of an object than a mapping beside it
+        deeper: list[Misfit] = []
+        for _, reader in readers:
+            try:
+                return reader(value)
+            except Misfit as misfit:
+                if any(path for path, *_ in misfit.faults):
+                    deeper.append(misfit)
+        # One member of the right shape: what is wrong inside it says more than a list of all members.
+        raise deeper[0] if len(deeper) == 1 else Misfit.of(value, describe(annotation))
+
+    return read
+
+
+def _plain(cls: type, value: Any) -> Any:
+    if cls is float and isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise Misfit.of(value, "float") from None
+    if type(value) is cls or (isinstance(value, cls) and not isinstance(value, bool)):
+        return value
+    raise Misfit.of(value, describe(cls))
+
+
+def _literal(annotation: Any, allowed: tuple[Any, ...], value: Any) -> Any:
+    for one in allowed:
+        if type(one) is type(value) and one == value:
+            return one
+    near = (
+        difflib.get_close_matches(value, [a for a in allowed if isinstance(a, str)], 1)
+        if isinstance(value, str)
+        else []
+    )
+    hint = f"did you mean {near[0]!r}?" if near else ""
+    raise Misfit([((), "", show(value), describe(annotation), hint)])
+
+
+def _items(make: Any, annotation: Any, inner: tuple[Any, ...], value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise Misfit.of(value, describe(annotation))
+    return make(_each((index, inner[0], item) for index, item in enumerate(value)))
+
+
+def _tuple(annotation: Any, inner: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise Misfit.of(value, describe(annotation))
+    if not inner:
+        return tuple(copy.deepcopy(value))
+    wanted = [inner[0]] * len(value) if len(inner) == 2 and inner[1] is Ellipsis else list(inner)
+    if len(wanted) != len(value):
+        raise Misfit.of(value, describe(annotation))
+    return tuple(_each((index, wanted[index], item) for index, item in enumerate(value)))
+
+
+def _mapping(annotation: Any, inner: tuple[Any, ...], value: Any) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise Misfit.of(value, describe(annotation))
+    keys = list(value)
+    if inner[0] is int:  # JSON has no other keys than strings
+        bad = [key for key in keys if not (isinstance(key, int) or (isinstance(key, str) and _is_int(key)))]
+        if bad:
+            raise Misfit([((bad[0],), "", show(bad[0]), "a whole number as the key", "")])
+        keys = [int(key) for key in keys]
+    items = _each((key, inner[1], item) for key, item in value.items())
+    return dict(zip(keys, items, strict=True))
+
+
+def _is_int(text: str) -> bool:
+    return text.removeprefix("-").isdecimal() and text.isascii()
+
+
+def _each(parts: Iterable[tuple[Any, Any, Any]]) -> list[Any]:
+    """Fit every (key, annotation, value) and report the faults of all."""
+    fitted: list[Any] = []
+    faults: list[Fault] = []
+    for key, annotation, value in parts:
+        try:
+            fitted.append(fit(annotation, value))
+        except Misfit as misfit:
+            faults += misfit.inside(key)
+    if faults:
+        raise Misfit(faults)
+    return fitted
+
+
+def _member(cls: type[enum.Enum], value: Any) -> enum.Enum:
+    for member in cls:
+        if (
+            member is value
+            or (type(member.value) is type(value) and member.value == value)
+            or member.name == value
+        ):
+            return member
+    raise Misfit.of(value, "one of " + ", ".join(repr(member.value) for member in cls))
+
+
+def _dataclass(cls: type, value: Any) -> Any:
+    if isinstance(value, cls):
+        return value
+    if not isinstance(value, Mapping):
+        raise Misfit.of(value, describe(cls))
+    known = parameters(cls).known
+    faults: list[Fault] = []
+    fitted: dict[str, Any] = {}
+    for name, item in value.items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else ""
+            faults.append(((name,), f"unknown key {name!r}", "", ", ".join(known), hint))
+            continue
+        try:
+            fitted[name] = fit(known[name].annotation, item, known[name].default)
+        except Misfit as misfit:
+            faults += misfit.inside(name)
+    for name, parameter in known.items():
+        if parameter.required and name not in value:
+            faults.append(((), f"{name!r} is missing", "", describe(parameter.annotation), ""))
+    if not faults:
+        try:
+            return cls(**fitted)
+        except (ValueError, TypeError) as error:
+            faults.append(((), str(error), show(value), "", ""))
+    raise Misfit(faults)
+
+
+def _tensor(value: Any) -> Any:
+    torch = importlib.import_module("torch")
+    if isinstance(value, torch.Tensor):
+        return value
+    if _numbers(value):
+        try:
+            # As torch's default type, so that [1, 2] is a weight like [1.0, 2.0].
+            return torch.tensor(value, dtype=torch.get_default_dtype())
+        except (ValueError, TypeError):
+            pass  # lists of unequal lengths
+    raise Misfit.of(value, "a list of numbers")
+
+
+def _numbers(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_numbers(item) for item in value)
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _dtype(value: Any) -> Any:
+    torch = importlib.import_module("torch")
+    found = getattr(torch, value.removeprefix("torch."), None) if isinstance(value, str) else value
+    if isinstance(found, torch.dtype):
+        return found
+    raise Misfit.of(value, 'a torch dtype such as "float32"')
+
+
+def describe(annotation: Any) -> str:
+    """The annotation as a reader of configurations would write it."""
+    annotation = _bare(annotation)
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is None or annotation is types.NoneType:
+        return "null"
+    if origin is typing.Union or origin is types.UnionType:
+        plain = [member for member in inner if _reader(member) is not None]
+        return " or ".join(describe(member) for member in plain)
+    if origin is typing.Literal:
+        return "one of " + ", ".join("null" if one is None else repr(one) for one in inner)
+    base = origin or annotation
+    if base in _LISTS or base in _SETS:
+        return f"a list of {describe(inner[0])}" if inner and inner[0] is not Any else "a list"
+    if base is tuple:
+        if not inner:
+            return "a list"
+        if len(inner) == 2 and inner[1] is Ellipsis:
+            return f"a list of {describe(inner[0])}"
+        return f"a list [{', '.join(describe(member) for member in inner)}]"
+    if base in _MAPPINGS:
+        return "an object"
+    if base is bool:
+        return "true or false"
+    if base is str:
+        return "a string"
+    if inspect.isclass(base) and dataclasses.is_dataclass(base):
+        return f"an object with {', '.join(parameters(base).known)}"
+    if inspect.isclass(base) and issubclass(base, enum.Enum):
+        return "one of " + ", ".join(repr(member.value) for member in base)
+    if inspect.isclass(base) and issubclass(base, pathlib.PurePath):
+        return "a path"
+    if getattr(base, "__name__", "") == "Tensor":
+        return "a list of numbers"
+    return getattr(base, "__name__", str(base))

@@ -1,0 +1,214 @@
+"""YAML 1.2 (its core schema) with the line and column of every key and value.
+
+Only what JSON can say too: no tags, no merge keys, one document. `1e-3` is a number and `no` is a string.
+Anchors are allowed, as copies, within a limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from assay.config.document import MAX_DEPTH, MAX_NODES, At, Document, dotted
+from assay.errors import Place, Problem
+
+__all__ = ["parse_yaml"]
+
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_MAX_DIGITS = 400
+
+
+class _Stop(Exception):
+    """The text cannot be read any further; the reason is the document's last problem."""
+
+
+def parse_yaml(text: str, file: str) -> Document:
+    """The document of a YAML text; mistakes are its `problems`, and `data` is what could be read."""
+    builder = _Builder(text, file)
+    try:
+        builder.whole()
+    except _Stop:
+        pass
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+        message = "this is not YAML: " + " ".join(
+            str(part) for part in (error.context, error.problem) if part
+        )
+        builder.document.problems.append(Problem(message, place))
+    except ReaderError as error:
+        before = text[: error.position]
+        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        builder.document.problems.append(Problem("a control character stands in the text", place))
+    except YAMLError as error:
+        builder.document.problems.append(Problem(f"this is not YAML: {error}", Place(file)))
+    return builder.document
+
+
+class _Builder:
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.document = Document()
+        self.events: Iterator[Event] = iter(YAML(typ="safe", pure=True).parse(text))
+        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.nodes = 0
+
+    def place(self, event: Event) -> Place:
+        mark = event.start_mark
+        return Place(self.file, mark.line + 1, mark.column + 1)
+
+    def problem(
+        self, message: str, event: Event, found: str = "", expected: str = "", hint: str = "", at: At = ()
+    ) -> None:
+        self.document.problems.append(Problem(message, self.place(event), dotted(at), found, expected, hint))
+
+    def whole(self) -> None:
+        documents = 0
+        for event in self.events:
+            if isinstance(event, DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self.problem("there is a second document in this file", event, expected="one document")
+                    return
+                if event.version is not None and tuple(event.version) != (1, 2):
+                    self.problem("configurations are YAML 1.2", event, f"%YAML {event.version}")
+                self.document.data = self.node(next(self.events), ())
+            elif isinstance(event, StreamEndEvent) and not documents:
+                self.problem("the configuration is empty", event, expected="a mapping")
+            elif not isinstance(event, StreamStartEvent):
+                continue
+
+    def node(self, event: Event, at: At) -> Any:
+        self.document.values[at] = self.place(event)
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            self.problem("the configuration has too many values", event, expected=f"at most {MAX_NODES:,}")
+            raise _Stop
+        if len(at) > MAX_DEPTH:
+            self.problem("this is nested too deeply", event, expected=f"at most {MAX_DEPTH} levels")
+            raise _Stop
+        if isinstance(event, AliasEvent):
+            return self.alias(event, at)
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            hint = "put it in quotes if it is a string" if str(tag) == "!" else "remove the tag"
+            self.problem("a configuration has no tags", event, str(tag), "a plain value", hint, at)
+        before = self.nodes
+        if isinstance(event, MappingStartEvent):
+            made: Any = self.mapping(at)
+        elif isinstance(event, SequenceStartEvent):
+            made = self.items(at)
+        else:
+            made = self.scalar(event, at)
+        anchor = getattr(event, "anchor", None)
+        if anchor is not None:
+            self.anchors[str(anchor)] = made, self.nodes - before + 1
+        return made
+
+    def alias(self, event: AliasEvent, at: At) -> Any:
+        known = self.anchors.get(str(event.anchor))
+        if known is None:
+            self.problem("this alias has no anchor before it", event, f"*{event.anchor}", at=at)
+            return None
+        value, size = known
+        self.nodes += size
+        if self.nodes > MAX_NODES:
+            self.problem(
+                "aliases make the configuration too large", event, expected=f"at most {MAX_NODES:,} values"
+            )
+            raise _Stop
+        return self.copied(value, at, self.place(event))
+
+    def copied(self, value: Any, at: At, place: Place) -> Any:
+        """The value of an anchor again; everything in it stands where the alias stands."""
+        self.document.values[at] = place
+        if len(at) > MAX_DEPTH:
+            self.document.problems.append(Problem("this is nested too deeply", place))
+            raise _Stop
+        if isinstance(value, dict):
+            for key in value:
+                self.document.keys[*at, key] = place
+            return {key: self.copied(item, (*at, key), place) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.copied(item, (*at, index), place) for index, item in enumerate(value)]
+        return value
+
+    def mapping(self, at: At) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for event in self.events:
+            if isinstance(event, MappingEndEvent):
+                break
+            if not isinstance(event, ScalarEvent):
+                self.problem("a key is not a string", event, expected="a name", at=at)
+                raise _Stop
+            key = event.value
+            inside = (*at, key)
+            if key == "<<" and event.style is None:
+                self.problem(
+                    "YAML 1.2 has no merge keys", event, "<<", "a name", "build on a file with `extends`", at
+                )
+            elif inside in self.document.keys:
+                first = self.document.keys[inside]
+                self.problem(
+                    "this key stands here twice", event, key, "every key once", f"see {first}", inside
+                )
+            else:
+                self.document.keys[inside] = self.place(event)
+            made[key] = self.node(next(self.events), inside)
+        return made
+
+    def items(self, at: At) -> list[Any]:
+        made: list[Any] = []
+        for event in self.events:
+            if isinstance(event, SequenceEndEvent):
+                break
+            made.append(self.node(event, (*at, len(made))))
+        return made
+
+    def scalar(self, event: Event, at: At) -> Any:
+        text: str = getattr(event, "value", "")
+        if "\0" in text:
+            self.problem("the zero character stands in a string", event, expected="text", at=at)
+            return text.replace("\0", "")
+        if getattr(event, "style", None) is not None:
+            return text
+        if text in ("", "~", "null", "Null", "NULL"):
+            return None
+        if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
+            return text.lower() == "true"
+        if _NOT_FINITE.fullmatch(text):
+            self.problem("a configuration has only finite numbers", event, text, "a number", at=at)
+            return None
+        if len(text) > _MAX_DIGITS and (_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
+            self.problem(
+                "this number is too long", event, text[:20] + "…", f"at most {_MAX_DIGITS} digits", at=at
+            )
+            return None
+        if _INT.fullmatch(text):
+            return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        if _FLOAT.fullmatch(text):
+            number = float(text)
+            if number in (float("inf"), float("-inf")):
+                self.problem("this number is too large", event, text[:40], "at most 1.8e308", at=at)
+                return None
+            return number
+        return text

@@ -1,0 +1,245 @@
+"""Batches of a split, in an order and with contents that neither workers nor a restart can change."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Sampler
+
+from assay.data.samples import BatchKey, Samples
+from assay.errors import AssayError, DataError
+from assay.utils.seeds import derive, permutation
+
+__all__ = ["BaseLoader"]
+
+
+class BaseLoader(DataLoader[Any]):
+    """torch's DataLoader, told for every batch which samples of which epoch it holds.
+
+    To change what an epoch goes through, override `order`.
+
+    Args:
+        samples: the split.
+        batch_size: samples of one batch, i.e. of one update of the weights.
+        workers: processes that prepare batches; 0 prepares them in the process that trains. Either way they
+            are the same.
+        shuffle: whether each epoch has an order of its own.
+        seed: of the run.
+        stream: the name of the split. In "validation" and "test" every epoch is epoch 0: measuring is
+            repeatable.
+        drop_last: whether to leave out a last, smaller batch; of training only, since a measurement covers
+            everything.
+        prefetch: batches that each worker prepares ahead.
+        persistent: whether workers live on between epochs.
+        start_method: fork, spawn or forkserver; None is the system's own.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        batch_size: int = 64,
+        workers: int = 0,
+        shuffle: bool = False,
+        seed: int = 0,
+        stream: str = "train",
+        drop_last: bool = False,
+        prefetch: int = 2,
+        persistent: bool = True,
+        start_method: str | None = None,
+    ) -> None:
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("workers", workers, 0),
+            ("prefetch", prefetch, 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, not {value}")
+        self.samples = samples
+        self.shuffle = shuffle
+        self.seed = seed
+        self.stream = stream
+        self.workers = workers
+        self._measures = stream in ("validation", "test")
+        self._pending = _Pending()
+        self._turn = 0
+        super().__init__(
+            samples,
+            batch_sampler=self._pending,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_prepare_worker if workers else None,
+            multiprocessing_context=start_method if workers else None,
+            prefetch_factor=prefetch if workers else None,
+            persistent_workers=persistent and workers > 0,
+            # Its only use is a seed that workers ignore; without it torch would draw from the global
+            # generator.
+            generator=torch.Generator().manual_seed(derive(seed, stream, "loader")),
+        )
+        # With a batch sampler torch sets these to None and False and forbids to set them; here they mean what
+        # they say.
+        object.__setattr__(self, "batch_size", batch_size)
+        object.__setattr__(self, "drop_last", drop_last and not self._measures)
+        if len(self) == 0:
+            raise DataError(
+                f"there is not one batch of {stream} data",
+                found=f"{len(samples)} samples, batches of {batch_size}",
+                hint="make batch_size smaller" if len(samples) else "give the split some samples",
+            )
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The positions of the split's samples in the order of this epoch, shape (len(samples),)."""
+        if self.shuffle:
+            return permutation(len(self.samples), self.seed, "order", epoch)
+        return np.arange(len(self.samples))
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        whole, rest = divmod(len(self.samples), self._size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # its class is torch's own
+        return self.batches(0)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """The batches of an epoch from number `start` on: the number of batches that have been consumed.
+
+        Raises:
+            DataError: a sample cannot be read or transformed, or a worker died.
+        """
+        keys = self._keys(epoch, start)
+        return self._from_workers(keys) if self.workers else map(self.samples.fetch, keys)
+
+    def close(self) -> None:
+        """End the workers that live on between epochs."""
+        self._iterator = None
+
+    @property
+    def _size(self) -> int:
+        return self.batch_size or 1
+
+    def _keys(self, epoch: int, start: int) -> list[BatchKey]:
+        epoch = 0 if self._measures else epoch
+        order = np.asarray(self.order(epoch))
+        if order.shape != (len(self.samples),):
+            raise DataError(
+                f"order() of {type(self).__name__} has the wrong shape",
+                found=str(order.shape),
+                expected=f"({len(self.samples)},)",
+            )
+        return [
+            BatchKey(epoch, order[n * self._size : (n + 1) * self._size]) for n in range(start, len(self))
+        ]
+
+    def _from_workers(self, keys: list[BatchKey]) -> Iterator[Any]:
+        self._turn += 1
+        turn = self._turn
+        self._pending.keys = iter(keys)
+        with _kept_child_handler():
+            iterator = super().__iter__()
+        for number in range(len(keys)):
+            if self._turn != turn and self.persistent_workers:
+                raise RuntimeError("this iteration ended when another one over the same loader began")
+            try:
+                batch = next(iterator)
+            except (AssayError, MemoryError):
+                raise
+            except Exception as error:
+                self.close()
+                raise self._failed(error, iterator, keys, number) from error
+            if isinstance(batch, DataError):
+                self.close()
+                raise batch
+            yield batch
+
+    def _failed(self, error: Exception, iterator: Any, keys: list[BatchKey], number: int) -> DataError:
+        """What became of the workers; batch `number` of `keys` is the first that did not come."""
+        dataset = type(self.samples.dataset).__name__
+        for worker, process in enumerate(getattr(iterator, "_workers", [])):
+            if process.exitcode:
+                # torch deals batches out in turns, so the first that this worker owes is known.
+                owed = number + (worker - number) % self.workers
+                key = keys[min(owed, len(keys) - 1)]
+                indices = self.samples.indices[key.positions].tolist()
+                listed = ", ".join(str(index) for index in indices[:8]) + (", ..." if indices[8:] else "")
+                how, hint = _ending(process.exitcode)
+                return DataError(
+                    f"data worker {worker} (process {process.pid}) {how}",
+                    found=f"samples {listed} of {dataset}, epoch {key.epoch}, were its next batch",
+                    hint=hint,
+                )
+        return DataError(
+            f"the data workers of {dataset} failed",
+            found=f"{type(error).__name__}: {error}",
+            hint="set data.loader.args.workers to 0 to see where",
+        )
+
+
+class _Pending(Sampler[Any]):
+    """Hands torch the keys of the epoch that is about to begin."""
+
+    keys: Iterator[BatchKey] = iter(())
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        return self.keys
+
+
+_ENDINGS: dict[int, tuple[str, str]] = {
+    signal.SIGKILL: (
+        "was killed (signal 9)",
+        "it was likely out of memory: use fewer workers or smaller batches",
+    ),
+    signal.SIGBUS: (
+        "died of a bus error",
+        "the shared memory is full: enlarge /dev/shm or use fewer workers",
+    ),
+}
+
+
+def _ending(code: int) -> tuple[str, str]:
+    """How a process ended, and what to try."""
+    hint = "set data.loader.args.workers to 0 to see where"
+    if code >= 0:
+        return f"ended with exit code {code}", hint
+    return _ENDINGS.get(-code, (f"died of signal {-code}", hint))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _prepare_worker(worker: int) -> None:
+    """One thread, and no signal handler of the process that trains.
+
+    Ctrl-C reaches every process of a terminal: the trainer decides what becomes of it, and needs its batches
+    until then.
+    """
+    torch.set_num_threads(1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _kept_child_handler() -> Iterator[None]:
+    """Keep torch from raising in the middle of whatever runs when a worker dies.
+
+    Its SIGCHLD handler would interrupt an update of the weights. Without it the death is noticed where a
+    batch is waited for, a few seconds later.
+    """
+    if threading.current_thread() is not threading.main_thread():  # torch sets no handler there
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)

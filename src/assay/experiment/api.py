@@ -1,0 +1,190 @@
+"""assay from Python: `train` a configuration, `open` a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+
+from assay.config.check import Checked, check
+from assay.config.components import Allowed, project_root
+from assay.config.load import load
+from assay.data.datasets.base import DatasetInfo
+from assay.errors import ConfigError, DataError, Problem
+from assay.experiment.build import Built, build, build_network
+from assay.experiment.catalog import KINDS
+from assay.experiment.objects import SLOTS, with_objects
+from assay.experiment.training import Request, start, take_up
+from assay.store.journal import read
+from assay.store.run_folder import RunFolder, find_run
+from assay.trainer.checkpoint import Checkpoints
+from assay.trainer.writer import evaluated_weights
+from assay.utils.atomic import read_json
+
+__all__ = ["Run", "open", "train"]
+
+
+def train(
+    config: str | Path | Mapping[str, Any] | None = None,
+    *,
+    resume: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    allow_change: Sequence[str] = (),
+    quiet: bool = False,
+    **components: Any,
+) -> Run:
+    """Train what a configuration describes and return the run.
+
+    Args:
+        config: a file, or a mapping of the same shape, in which classes and objects may stand for names.
+        resume: a run to go on with, from its newest checkpoint; `config` may then be left out.
+        overrides: texts such as `optimizer.args.lr=0.1`.
+        allow: packages outside the project that components may come from.
+        allow_change: keys that may differ on resume although the run is then no longer one run.
+        quiet: print nothing.
+        components: `dataset`, `loader`, `model`, `loss`, `metrics`, `optimizer`, `schedulers`, `trainer` or `loggers`:
+            a class, an object or a list of them in the place of what the configuration names.
+
+    Raises:
+        AssayError: one of its subclasses says what; this function never ends the process.
+    """
+    unknown = sorted(set(components) - set(SLOTS))
+    if unknown:
+        expected = ", ".join(SLOTS)
+        raise ConfigError.of(Problem(f"train() has no argument {unknown[0]!r}", found=unknown[0], expected=expected))
+    allowed = Allowed(project_root(), tuple(allow))
+    source: Path | Mapping[str, Any] | None = Path(config) if isinstance(config, (str, Path)) else config
+    objects: dict[str, Any] = {}
+    if components or isinstance(source, Mapping):
+        source, objects = with_objects(_as_mapping(source, resume), components, allowed)
+    request = Request(source, tuple(overrides), allowed, Console(quiet=quiet), objects, tuple(allow_change))
+    if resume is None:
+        folder, built = start(request)
+    else:
+        folder, built = take_up(find_run(str(resume)), request)
+    return Run(folder, allowed, objects, built)
+
+
+def open(run: str | Path, *, allow: Sequence[str] = (), **components: Any) -> Run:
+    """A run on disk: a path, the name of its folder, or `last`.
+
+    Args:
+        run: which one.
+        allow: packages outside the project that components may come from.
+        components: as for `train`; needed again where objects were passed there.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    folder = find_run(str(run))
+    allowed = Allowed(project_root(), tuple(allow))
+    _, objects = with_objects({}, components, allowed)
+    return Run(folder, allowed, objects)
+
+
+class Run:
+    """What a run left: its configuration, figures, files and models."""
+
+    def __init__(
+        self, folder: RunFolder, allowed: Allowed, objects: Mapping[str, Any] | None = None, built: Built | None = None
+    ) -> None:
+        self.folder = folder
+        self.path = folder.path
+        self._allowed = allowed
+        self._objects = dict(objects or {})
+        self._built = built
+
+    def __repr__(self) -> str:
+        return f"<run {self.path}: {self.status.get('state')}>"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The complete configuration, as it was run."""
+        return self.folder.read_config()
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """State, reason, position, and the best and last values."""
+        return self.folder.read_status()
+
+    @property
+    def best(self) -> dict[str, float]:
+        """Every value measured at the best step, by its full name."""
+        return dict(self.status.get("values", {}).get("best", {}))
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The newest value of every name."""
+        return dict(self.status.get("values", {}).get("last", {}))
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file of the run folder."""
+        return sorted(path for path in self.path.rglob("*") if path.is_file())
+
+    def journal(self) -> Any:
+        """All records as a table: a pandas DataFrame where pandas is installed, else a NumPy structured array.
+
+        Columns are id, time, phase, epoch, step, samples and one for every name; NaN where a record has no such value.
+        """
+        records = list(read(self.folder.journal))
+        names = sorted({name for record in records for name in record.values})
+        fixed = [("id", "i8"), ("time", "f8"), ("phase", "U16"), ("epoch", "i8"), ("step", "i8"), ("samples", "i8")]
+        rows = [
+            (r.id, r.time, r.phase, r.epoch, r.step, r.samples, *(r.values.get(n, float("nan")) for n in names))
+            for r in records
+        ]
+        table = np.array(rows, dtype=[*fixed, *((name, "f8") for name in names)])
+        try:
+            import pandas
+        except ImportError:
+            return table
+        return pandas.DataFrame.from_records(table)
+
+    def model(self, checkpoint: str = "best") -> nn.Module:
+        """The network with the weights of a checkpoint (`best`, `last` or `step-…`), on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or it is damaged.
+        """
+        weights = evaluated_weights(Checkpoints(self.folder.checkpoints).load(checkpoint))
+        facts = read_json(self.folder.transforms)["dataset"]
+        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+        network = build_network(self._checked(), DatasetInfo(**facts))
+        network.load_state_dict(weights)
+        return network.eval()
+
+    def test(self, checkpoint: str = "best") -> dict[str, float]:
+        """Measure a checkpoint on the test split; nothing of the run is changed.
+
+        Raises:
+            DataError: the dataset has no test split.
+            CheckpointError: there is no such checkpoint, or it is damaged.
+        """
+        found = Checkpoints(self.folder.checkpoints).load(checkpoint)
+        built = build(self._checked())
+        trainer = built.trainer
+        if built.data.test is None:
+            raise DataError("the dataset has no test split", hint="set data.split.test to hold some samples back")
+        trainer.evaluated_model.load_state_dict(evaluated_weights(found, trainer.device))
+        trainer.progress.step = found.step
+        values = trainer.evaluate(built.data.test, "test").compute()
+        return {f"test/{name}": value for name, value in values.items()}
+
+    def _checked(self) -> Checked:
+        return check(load(self.folder.config), KINDS, self._allowed, self._objects)
+
+
+def _as_mapping(source: Path | Mapping[str, Any] | None, resume: str | Path | None) -> Mapping[str, Any]:
+    """A configuration that objects can be put into."""
+    if isinstance(source, Mapping):
+        return source
+    if source is None:
+        return find_run(str(resume)).read_config() if resume is not None else {}
+    return load(source).data

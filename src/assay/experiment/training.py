@@ -1,0 +1,195 @@
+"""One training from a configuration to its result, in a run folder; and the same one resumed."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import assay
+from assay.config.check import Checked, check
+from assay.config.components import Allowed
+from assay.config.load import load
+from assay.errors import ConfigError, Interrupted, Problem, RunBusyError
+from assay.experiment.build import Built, build, placed
+from assay.experiment.catalog import KINDS
+from assay.experiment.changes import differences, refuse_inexact
+from assay.experiment.failures import explained
+from assay.logger import launch
+from assay.store.environment import environment, snapshot_code
+from assay.store.journal import Journal, cut
+from assay.store.lock import Lock
+from assay.store.run_folder import RunFolder
+from assay.trainer import snapshot
+from assay.trainer.checkpoint import Checkpoints
+from assay.trainer.display import Display
+from assay.trainer.signals import Signals
+from assay.trainer.writer import Writer
+from assay.utils.atomic import write_json
+
+__all__ = ["Request", "start", "take_up"]
+
+_COURIER_SECONDS = 10.0
+
+
+@dataclass
+class Request:
+    """What a training is asked for, beside its configuration."""
+
+    config: Path | Mapping[str, Any] | None
+    overrides: Sequence[str]
+    allowed: Allowed
+    console: Console
+    objects: Mapping[str, Any] = field(default_factory=dict)
+    allow_change: Sequence[str] = ()
+
+
+def start(request: Request) -> tuple[RunFolder, Built]:
+    """Train in a new run folder.
+
+    Raises:
+        AssayError: the configuration, the data, or what happened during the run.
+    """
+    if request.config is None:
+        raise ConfigError.of(Problem("no configuration is given", hint="--config=configs/runs/default.json"))
+    checked = check(load(request.config, request.overrides), KINDS, request.allowed, request.objects)
+    built = build(checked)
+    config = checked.config
+    run = RunFolder.create(Path(config.folder), config.project, config.name)
+    lock = Lock(run.lock)
+    try:
+        _describe(run, checked, built, request)
+        run.write_status("running", created=time.time(), stamps=_stamps(checked, request))
+        request.console.print(f"run {run.path}", markup=False, highlight=False, soft_wrap=True)
+        _run(run, Journal(run.journal), checked, built, request)
+    finally:
+        lock.release()
+    return run, built
+
+
+def take_up(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
+    """Go on with a run from its newest checkpoint that verifies.
+
+    Raises:
+        RunBusyError: another process holds the run, or it is complete and is not asked for more epochs.
+        CheckpointError: there are checkpoints and none can be used.
+    """
+    lock = Lock(run.lock)
+    try:
+        before = run.read_config()
+        source = load(request.config or run.config, request.overrides)
+        checked = check(source, KINDS, request.allowed, request.objects)
+        changed = [change for change in differences(before, checked.complete) if not change[0].startswith("host.")]
+        with placed(checked):
+            refuse_inexact(changed, request.allow_change)
+        for key, old, new in changed:
+            request.console.print(f"changed: {key}: {old!r} -> {new!r}", markup=False, highlight=False)
+        built = build(checked)
+        trainer = built.trainer
+        checkpoint, faults = Checkpoints(run.checkpoints).newest()
+        for fault in faults:
+            request.console.print(f"warning: {fault}", markup=False, highlight=False)
+        position = {"offset": 0, "next_id": 0}
+        if checkpoint is not None:
+            names = [name for name in ("model", "ema", "training") if checkpoint.has(name)]
+            tensors = {name: checkpoint.tensors(name, trainer.device) for name in names}
+            snapshot.restore(trainer, tensors, checkpoint.state)
+            position = checkpoint.state["journal"]
+        if trainer.finished and run.read_status().get("state") == "completed":
+            progress = trainer.progress
+            raise RunBusyError(
+                f"{run.path} is complete (epoch {progress.epoch} of {trainer.epochs}, step {progress.step})",
+                hint="to go on, ask for more: --set trainer.args.epochs=N",
+            )
+        cut(run.path, position["offset"], position["next_id"])
+        _describe(run, checked, built, request)
+        resumed = [*run.read_status().get("resumed", []), {"time": time.time(), "step": trainer.progress.step}]
+        run.write_status("running", reason="", resumed=resumed)
+        request.console.print(
+            f"resumed {run.path} at step {trainer.progress.step}", markup=False, highlight=False, soft_wrap=True
+        )
+        _run(run, Journal(run.journal, position["next_id"]), checked, built, request)
+    finally:
+        lock.release()
+    return run, built
+
+
+def _run(run: RunFolder, journal: Journal, checked: Checked, built: Built, request: Request) -> None:
+    """Train with everything around it: courier, signals, display, and a final status whatever happens."""
+    config, trainer = checked.config, built.trainer
+    display = Display(request.console, trainer.updates)
+    direction = trainer.monitor.direction
+    checkpoints = Checkpoints(run.checkpoints, config.checkpoints.keep_last, config.checkpoints.keep_best, direction)
+    every = config.logging.system
+    courier = None
+    if config.loggers or every:
+        courier = launch.start(run.path, request.allowed, system=every.amount if every else None)
+    with Signals() as signals:
+        settings = (config.logging, config.checkpoints)
+        labels = tuple(built.data.info.class_names)
+        writer = Writer(run, journal, checkpoints, settings, display, signals, labels)
+        display.start(trainer.progress)
+        try:
+            trainer.train(writer)
+        except Exception as error:
+            shown = explained(error, trainer.model, run)
+            state = "interrupted" if isinstance(shown, Interrupted) else "failed"
+            writer.write_status(trainer, state, reason=str(shown).splitlines()[0])
+            run.write_log(f"{state}: {shown}")
+            raise shown from (error if shown is not error else error.__cause__)
+        else:
+            writer.write_status(trainer, "completed", reason=_reason(trainer))
+        finally:
+            display.close()
+            journal.close()
+            if courier is not None:
+                _wait(courier, run, request.console)
+
+
+def _wait(courier: subprocess.Popen[bytes], run: RunFolder, console: Console) -> None:
+    """Let the courier deliver the rest, for a while; say what is left and how to send it."""
+    left = launch.wait(courier, run.path, _COURIER_SECONDS)
+    for name, count in left.items():
+        if count:
+            text = f"{name}: {count} records are not delivered yet; send them with: assay sync {run.path}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _describe(run: RunFolder, checked: Checked, built: Built, request: Request) -> None:
+    """Write all that says what this run is, before its first step."""
+    complete = {**checked.complete, "host": {**checked.complete["host"], **built.host}}
+    write_json(run.config, complete)
+    write_json(run.origin, checked.origin)
+    facts = environment(request.allowed.root)
+    write_json(run.environment, {**facts, "assay": assay.__version__, "device": built.host["device"]})
+    write_json(run.transforms, {"dataset": asdict(built.data.info), **built.data.describe()})
+    write_json(run.measurements, built.trainer.measurements())
+    files = tuple(Path(file) for file in sorted({place.file for place in checked.places.values()}))
+    snapshot_code(request.allowed.root, run.code, tuple(file for file in files if file.is_file()))
+
+
+def _stamps(checked: Checked, request: Request) -> list[str]:
+    """What a reader of this run's figures must know."""
+    stamps = []
+    if checked.config.allow_test_selection:
+        stamps.append("the test split may have chosen the best model")
+    if request.objects:
+        names = ", ".join(sorted(request.objects))
+        stamps.append(f"not reproducible from its folder alone: objects of Python were passed ({names})")
+    return stamps
+
+
+def _reason(trainer: Any) -> str:
+    if trainer.monitor.exhausted:
+        patience = trainer.monitor.early_stopping.patience
+        return f"early stopping: {patience} validations without an improvement of {trainer.monitor.name}"
+    progress = trainer.progress
+    if progress.epoch < trainer.epochs:
+        return f"max_steps: {progress.step} updates"
+    return f"{trainer.epochs} epochs"
+

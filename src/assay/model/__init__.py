@@ -1,0 +1,1 @@
+"""Models, and what judges them: architectures made of blocks, losses, metrics."""

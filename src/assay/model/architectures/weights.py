@@ -1,0 +1,162 @@
+"""Weights from a file into a model: all of them or none, and no code in the file is run."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from assay.errors import CheckpointError
+
+__all__ = ["load_weights"]
+
+_NESTED = ("state_dict", "model_state_dict", "model", "net")
+_SHOWN = 10
+
+
+def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Any], source: str = "") -> None:
+    """Fill `model` from a file that `torch.save` wrote: a state dict, or a checkpoint that holds one.
+
+    It is looked for under `state_dict`, `model_state_dict`, `model` and `net`; prefixes of wrappers
+    (`module.`, `_orig_mod.`) are taken off.
+
+    Args:
+        weights: the file, or what was read from one already.
+        source: what to call it in errors; default: the file's path.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, holds code, or holds other than this model's weights.
+    """
+    content = weights if isinstance(weights, Mapping) else _read(Path(weights))
+    source = source or ("" if isinstance(weights, Mapping) else str(weights))
+    own: dict[str, Any] = model.state_dict()
+    state = _without_prefixes(_state_in(content, source), own)
+    for name, value in own.items():
+        # Files older than torch 0.4.1 have no such counter; it is not a weight.
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, value)
+    missing, unexpected = own.keys() - state.keys(), state.keys() - own.keys()
+    shapes = {
+        name: (tuple(value.shape), tuple(own[name].shape))
+        for name, value in state.items()
+        if isinstance(value, Tensor) and isinstance(own.get(name), Tensor) and value.shape != own[name].shape
+    }
+    if not (missing or unexpected) and (classes := _other_classes(shapes)):
+        raise CheckpointError(
+            "the weights are for another number of classes",
+            where=source,
+            found=f"{classes[0]} classes ({', '.join(shapes)})",
+            expected=f"{classes[1]} classes",
+            hint="use weights that were trained on as many classes",
+        )
+    groups = {
+        "missing": [name for name in own if name in missing],
+        "unexpected": [name for name in state if name in unexpected],
+        "of another shape": [
+            f"{name} {found}, expected {expected}" for name, (found, expected) in shapes.items()
+        ],
+    }
+    if any(groups.values()):
+        raise CheckpointError(
+            "the weights are not of this model",
+            where=source,
+            found="; ".join(
+                f"{len(names)} {what}: {_listed(names)}" for what, names in groups.items() if names
+            ),
+            expected=f"the {len(own)} tensors of {type(model).__name__}",
+            hint="check `model` in the configuration against what the weights were trained with",
+        )
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError("the model refuses the weights", where=source, found=str(error)) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        hint = "paths are relative to the folder that the command is run in"
+        raise CheckpointError("there is no such file of weights", where=str(path), hint=hint) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file fails in any way that a zip archive or a pickle can
+        foreign = re.search(
+            r"Unsupported (?:global|operand|class)[^\n]*?((?:\w+\.)+\w+)", str(error), re.IGNORECASE
+        )
+        if foreign:
+            raise CheckpointError(
+                f"the file holds code ({foreign[1]}) and was refused; nothing of it was run",
+                where=str(path),
+                expected="tensors and plain types",
+                hint="save the weights alone: torch.save(model.state_dict(), path)",
+            ) from error
+        raise CheckpointError(
+            "the file of weights cannot be read",
+            where=str(path),
+            found=f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}",
+            expected="a file written by torch.save",
+        ) from error
+
+
+def _state_in(content: Any, source: str) -> Mapping[str, Any]:
+    """The state dict in what a file holds: itself, or one level down."""
+    if isinstance(content, Mapping):
+        if content and any(isinstance(value, Tensor) for value in content.values()):
+            return content
+        for name in _NESTED:
+            if isinstance(content.get(name), Mapping):
+                return _state_in(content[name], source)
+    holds = (
+        f"the keys {_listed(map(str, content))}"
+        if isinstance(content, Mapping)
+        else f"a {type(content).__name__}"
+    )
+    raise CheckpointError(
+        "the file holds no weights",
+        where=source,
+        found=holds,
+        expected=f"tensors by name, or these under one of {', '.join(_NESTED)}",
+    )
+
+
+def _without_prefixes(state: Mapping[str, Any], own: Mapping[str, Any]) -> OrderedDict[str, Any]:
+    """The state under the model's own names; a submodule that really is called `module` keeps its name."""
+    compiled = any("_orig_mod." in name for name in own)
+    bare = {name: name if compiled else name.replace("_orig_mod.", "") for name in state}
+    extra = "module." * max(0, _depth(bare.values()) - _depth(own))
+    clean = OrderedDict((bare[name].removeprefix(extra), value) for name, value in state.items())
+    # Modules read their version here and convert what an older one wrote.
+    metadata = getattr(state, "_metadata", None) or getattr(own, "_metadata", None)
+    if metadata is not None:
+        versions = {
+            f"{name}.".replace("_orig_mod.", "").removeprefix(extra).rstrip("."): value
+            for name, value in metadata.items()
+        }
+        object.__setattr__(clean, "_metadata", OrderedDict(versions))
+    return clean
+
+
+def _depth(names: Iterable[str]) -> int:
+    """How many times `module.` stands before every name."""
+    return min((len(re.match(r"(module\.)*", name)[0]) // len("module.") for name in names), default=0)
+
+
+def _other_classes(shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]) -> tuple[int, int] | None:
+    """(found, expected) where nothing but the first dimension differs, each time alike: that is the head."""
+    changes = {
+        (found[0], expected[0]) if found and expected and found[1:] == expected[1:] else None
+        for found, expected in shapes.values()
+    }
+    return changes.pop() if len(changes) == 1 else None
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

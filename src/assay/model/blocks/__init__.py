@@ -1,0 +1,1 @@
+"""Building blocks of the architectures; import each from its own file."""

@@ -1,0 +1,114 @@
+"""What a run ran on and with: versions, hardware, git, the command line, and a copy of the sources."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+__all__ = ["environment", "snapshot_code"]
+
+_LARGEST_SOURCE = 1 << 20
+
+
+def environment(root: Path) -> dict[str, Any]:
+    """Facts about the software, the machine, the project's git state and the command line.
+
+    Environment variables are left out on purpose: they hold secrets.
+    """
+    return {
+        "command": sys.argv,
+        "folder": str(Path.cwd()),
+        "python": platform.python_version(),
+        "packages": dict(sorted((d.name, d.version) for d in importlib.metadata.distributions() if d.name)),
+        "platform": platform.platform(),
+        "hostname": platform.node(),
+        "processor": _processor(),
+        "cores": {"physical": psutil.cpu_count(logical=False), "logical": psutil.cpu_count()},
+        "memory_bytes": psutil.virtual_memory().total,
+        "git": _git_state(root),
+    }
+
+
+def snapshot_code(root: Path, folder: Path, extra: tuple[Path, ...] = ()) -> list[str]:
+    """Copy the project's modules that this process imported, `extra` files and the uncommitted diff into `folder`.
+
+    Returns:
+        The names of the copies, relative to `folder`.
+    """
+    copied = []
+    for source in sorted({*_project_sources(root), *(path.resolve() for path in extra)}):
+        if not source.is_file() or source.stat().st_size > _LARGEST_SOURCE:
+            continue
+        relative = source.relative_to(root) if source.is_relative_to(root) else Path("elsewhere", source.name)
+        target = folder / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        copied.append(str(relative))
+    diff = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff")
+    if diff:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "uncommitted.diff").write_text(diff, encoding="utf-8", errors="surrogateescape")
+        copied.append("uncommitted.diff")
+    return copied
+
+
+def _project_sources(root: Path) -> set[Path]:
+    """Files of imported modules under `root`, those of virtual environments left out."""
+    installed = [Path(path).resolve() for path in {*sysconfig.get_paths().values(), sys.prefix} if path]
+    installed = [path for path in installed if path != root]
+    sources = set()
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if not file or not str(file).endswith(".py"):
+            continue
+        path = Path(file).resolve()
+        outside = any(path.is_relative_to(place) for place in installed)
+        if path.is_relative_to(root) and not outside and "site-packages" not in path.parts:
+            sources.add(path)
+    return sources
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints, or an empty string where there is no git or no repository."""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            env=environment,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _git_state(root: Path) -> dict[str, Any] | None:
+    commit = _git(root, "rev-parse", "HEAD").strip()
+    if not commit:
+        return None
+    changed = _git(root, "status", "--porcelain").splitlines()
+    branch = _git(root, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    return {"commit": commit, "branch": branch, "changed": changed}
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux: the general answer below is all there is
+    return platform.processor()

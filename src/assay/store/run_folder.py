@@ -1,0 +1,103 @@
+"""The folder of one run: where everything that a run leaves has its place."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from assay.errors import ConfigError, Problem, StorageError
+from assay.utils.atomic import read_json, write_json
+
+__all__ = ["RunFolder", "find_run"]
+
+FINAL = ("completed", "interrupted", "failed")
+
+
+class RunFolder:
+    """Paths and small records of a run; see the README for what each file holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.origin = path / "config.origin.json"
+        self.status = path / "status.json"
+        self.environment = path / "environment.json"
+        self.transforms = path / "transforms.json"
+        self.measurements = path / "measurements.json"
+        self.journal = path / "journal.jsonl"
+        self.system = path / "system.jsonl"
+        self.code = path / "code"
+        self.checkpoints = path / "checkpoints"
+        self.media = path / "media"
+        self.courier = path / "courier"
+        self.lock = path / "run.lock"
+        self.log = path / "run.log"
+
+    @classmethod
+    def create(cls, base: Path, project: str, name: str) -> RunFolder:
+        """Make a new folder `base/project/name-timestamp-id`; two runs never share one.
+
+        Raises:
+            StorageError: the folder cannot be made.
+        """
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        try:
+            (base / project).mkdir(parents=True, exist_ok=True)
+            while True:
+                path = base / project / f"{name}-{stamp}-{secrets.token_hex(3)}"
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    continue
+                break
+            run = cls(path)
+            for folder in (run.checkpoints, run.media, run.courier):
+                folder.mkdir()
+        except OSError as error:
+            raise StorageError.writing(base / project, error) from error
+        return run
+
+    def write_status(self, state: str, **facts: Any) -> None:
+        """Replace status.json: `state` is running, completed, interrupted or failed; the other facts are kept."""
+        status = {**self.read_status(), "state": state, **facts, "updated": time.time()}
+        write_json(self.status, status)
+
+    def read_status(self) -> dict[str, Any]:
+        try:
+            return dict(read_json(self.status))
+        except FileNotFoundError:
+            return {}
+
+    def read_config(self) -> dict[str, Any]:
+        return dict(read_json(self.config))
+
+    def write_log(self, text: str) -> None:
+        with self.log.open("a", encoding="utf-8") as stream:
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+
+def find_run(text: str, base: Path = Path("saved")) -> RunFolder:
+    """The run that `text` names: a path, the folder's name or the beginning or end of it, or `last`.
+
+    Raises:
+        ConfigError: no run, or more than one, has that name.
+    """
+    path = Path(text)
+    if (path / "config.json").is_file():
+        return RunFolder(path)
+    every = sorted(base.glob("*/*/config.json"), key=lambda file: file.stat().st_mtime)
+    folders = [file.parent for file in every]
+    if text == "last" and folders:
+        return RunFolder(folders[-1])
+    found = [folder for folder in folders if folder.name.startswith(text) or folder.name.endswith(text)]
+    if len(found) == 1:
+        return RunFolder(found[0])
+    if found:
+        names = ", ".join(folder.name for folder in found[:5])
+        problem = Problem(f"{len(found)} runs are named {text!r}", found=names, hint="give the path of one")
+    else:
+        kept = path if path.is_dir() else base
+        problem = Problem(f"no run is named {text!r}", found=f"looked in {kept.resolve()}", hint="see `assay runs`")
+    raise ConfigError.of(problem)

@@ -1,0 +1,368 @@
+"""The only epoch loop. A new trainer supplies a step, never a loop."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from assay.config.components import nearest
+from assay.data.loaders.base import BaseLoader
+from assay.errors import ConfigError, NonFiniteError, Problem
+from assay.model.losses.weighting import loss_is_sum, loss_total
+from assay.model.metrics.collection import MetricSet
+from assay.schedulers.sequence import Sequence as SchedulerSequence
+from assay.trainer.batches import count_samples, split_batch, to_device
+from assay.trainer.monitor import EarlyStopping, Monitor
+from assay.trainer.state import Parts, Progress, StepResult, due
+from assay.trainer.writer import Writer
+from assay.utils.devices import seed_generators
+from assay.utils.seeds import derive
+
+__all__ = ["BaseTrainer"]
+
+
+class BaseTrainer(ABC):
+    """Trains, validates and tests a model.
+
+    `train()` and `evaluate()` are final. A subclass gives `train_step` and `evaluate_step`; where there are several
+    optimizers or passes it overrides `update`. Attributes with a state (modules, optimizers) that a subclass sets on
+    itself are saved in every checkpoint and restored.
+
+        for epoch:
+            schedulers of unit epoch
+            for batch:
+                schedulers of unit batch
+                seed the step
+                update(batch)          train_step of every micro-batch, backward, clip, optimizer.step
+                moving average of the weights
+                record, if due by batches; validate, test, save, if due by batches
+            record the epoch
+            validate, if due           improvement and early stopping are decided here
+            test, if due
+            save, if due or improved
+        test the best checkpoint, where it has not been tested
+
+    Args:
+        epochs: passes over the training data, in all.
+        max_steps: stop after so many updates, even inside an epoch.
+        monitor: `min phase/name` or `max phase/name`; default `min validation/loss`, or `min train/loss` without
+            validation data.
+        early_stopping: `{"patience": validations, "min_delta": 0.0}`.
+        accumulate: micro-batches that an update is split into; the gradient is that of the whole batch.
+        clip: largest 2-norm of the gradient of all parameters together.
+        ema: decay of the moving average of the weights, per update; validation and test then use the average.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        epochs: int = 10,
+        max_steps: int | None = None,
+        monitor: str | None = None,
+        early_stopping: EarlyStopping | Mapping[str, Any] | None = None,
+        accumulate: int = 1,
+        clip: float | None = None,
+        ema: float | None = None,
+    ) -> None:
+        _require(epochs >= 1, "epochs", epochs, "a whole number of at least 1")
+        _require(max_steps is None or max_steps >= 1, "max_steps", max_steps, "a whole number of at least 1, or null")
+        _require(accumulate >= 1, "accumulate", accumulate, "a whole number of at least 1")
+        _require(clip is None or clip > 0, "clip", clip, "a number above 0, or null")
+        _require(ema is None or 0 < ema < 1, "ema", ema, "a number between 0 and 1, or null")
+        self.parts = parts
+        self.model, self.loss, self.optimizer = parts.model, parts.loss, parts.optimizer
+        self.device = parts.device
+        self.epochs, self.max_steps, self.accumulate, self.clip = epochs, max_steps, accumulate, clip
+        if isinstance(early_stopping, Mapping):
+            early_stopping = EarlyStopping(**early_stopping)
+        default = "min validation/loss" if parts.validation_data is not None else "min train/loss"
+        self.monitor = Monitor.parse(monitor or default, early_stopping)
+        self.progress = Progress()
+        phases = ["train", "validation", "test"] + (["batch"] if parts.logging_every.unit == "ba" else [])
+        sums = loss_is_sum(self.loss)
+        self.metrics = {phase: MetricSet(parts.metrics, self.device, loss_is_sum=sums) for phase in phases}
+        self._require_measured()
+        self.schedulers = SchedulerSequence(
+            parts.schedulers,
+            self.optimizer,
+            epochs_total=epochs,
+            steps_total=self.updates,
+            direction=self.monitor.direction,
+        )
+        self.average = None
+        if ema is not None:
+            self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(ema))
+        if parts.compile:
+            self.model.compile()  # in place, so that no name gets a prefix
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=parts.precision == "float16")
+        self.last_batch: Any = None
+
+    # What a subclass may give
+
+    @abstractmethod
+    def train_step(self, batch: Any) -> StepResult:
+        """One forward pass in training mode; `batch` is on the device."""
+
+    @abstractmethod
+    def evaluate_step(self, batch: Any) -> StepResult:
+        """One forward pass in evaluation mode, without gradients."""
+
+    def update(self, batch: Any) -> Sequence[StepResult]:
+        """One update from one whole batch (on the host): all its micro-batches, backward, clip, optimizer.step.
+
+        The gradients of the micro-batches are summed by what their losses are means over and divided once, so that
+        they are those of the whole batch, the last ragged one included.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        total = count_samples(batch)
+        results = []
+        for micro in split_batch(batch, self._micro_size):
+            with self.autocast():
+                result = self.train_step(self.to_device(micro))
+            self.check_finite(result)
+            # The share of the window, and not the weight itself, keeps the size of float16 gradients.
+            loss = result.loss if self.accumulate == 1 else loss_total(result.loss, self._weight(result) / total)
+            self.scaler.scale(loss).backward()
+            results.append(result)
+        self.step_optimizer(self._window_scale(results, total))
+        return results
+
+    # What a subclass may use
+
+    def step_optimizer(self, scale: float | Tensor = 1.0) -> None:
+        """Scale the gradients, check and clip them, and let the optimizer step."""
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if self.scaler.is_enabled():
+            self.scaler.unscale_(self.optimizer)
+        if not (isinstance(scale, float) and scale == 1.0):
+            torch._foreach_mul_(gradients, scale)
+        on_cpu = self.device.type == "cpu" and not self.scaler.is_enabled()
+        if gradients and (self.clip is not None or on_cpu):
+            norm = nn.utils.get_total_norm(gradients)
+            if on_cpu and not math.isfinite(norm.item()):
+                self._non_finite("the gradient is not finite", self._first_bad_gradient())
+            if self.clip is not None:
+                torch._foreach_mul_(gradients, (self.clip / (norm + 1e-6)).clamp(max=1.0))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def check_finite(self, result: StepResult) -> None:
+        """Stop before the update where the loss is not finite; on a GPU the numbers are checked when they are read."""
+        if self.device.type == "cpu" and not math.isfinite(result.loss.item()):
+            self._non_finite(f"the loss is {result.loss.item()}", "")
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        kinds = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+        if self.parts.precision in kinds:
+            return torch.autocast(self.device.type, kinds[self.parts.precision])
+        return contextlib.nullcontext()
+
+    def to_device(self, batch: Any) -> Any:
+        dtype = torch.float64 if self.parts.precision == "float64" else torch.float32
+        return to_device(batch, self.device, dtype, self.parts.memory_format)
+
+    # The loop
+
+    @final
+    def train(self, writer: Writer) -> None:
+        """Run to the end from where the progress stands.
+
+        Raises:
+            Interrupted: a signal came; the state is saved.
+            NonFiniteError: a loss or gradient is not finite; the update was not made.
+        """
+        data, progress = self.parts.train_data, self.progress
+        while not self.finished:
+            self.model.train()
+            if progress.batch == 0:
+                self.metrics["train"].reset()
+                self.schedulers.advance("epoch", monitored=progress.take_monitored())
+            for batch in data.batches(progress.epoch, start=progress.batch):
+                self._train_batch(batch, writer)
+                end_of_epoch = progress.batch == len(data)
+                self._after_update(writer, end_of_epoch)
+                if end_of_epoch or self.finished:
+                    break
+        self._test_best(writer)
+
+    @final
+    def evaluate(self, data: BaseLoader, phase: str) -> MetricSet:
+        """Measure the model (its moving average, where there is one) on all of `data`."""
+        metrics = self.metrics[phase]
+        metrics.reset()
+        trained, self.model = self.model, self.evaluated_model
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                for number, batch in enumerate(data.batches(0)):
+                    seed_generators(derive(self.parts.seed, phase, self.progress.step, number), self.device)
+                    self.last_batch = batch
+                    for micro in split_batch(batch, self._micro_size):
+                        with self.autocast():
+                            result = self.evaluate_step(self.to_device(micro))
+                        metrics.update(result)
+        finally:
+            for module, mode in modes:
+                module.training = mode
+            self.model = trained
+        return metrics
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        return self.model if self.average is None else self.average.module
+
+    @property
+    def finished(self) -> bool:
+        return self.progress.epoch >= self.epochs or self._at_max_steps or self.monitor.exhausted
+
+    @property
+    def updates(self) -> int:
+        """Updates in all, if nothing stops the run before."""
+        every = self.epochs * len(self.parts.train_data)
+        return min(every, self.max_steps or every)
+
+    def measurements(self) -> dict[str, dict[str, str | None]]:
+        """Of every name that is recorded: its unit, what it measures, which direction is better."""
+        rate: dict[str, str | None] = {"unit": "1", "what": "learning rate of the last update", "better": None}
+        groups = len(self.optimizer.param_groups)
+        names = ["learning_rate"] if groups == 1 else [f"learning_rate/{number}" for number in range(groups)]
+        found: dict[str, dict[str, str | None]] = {}
+        for phase, metrics in self.metrics.items():
+            found |= {f"{phase}/{name}": facts for name, facts in metrics.measurements().items()}
+            if phase in ("train", "batch"):
+                found |= {f"{phase}/{name}": rate for name in names}
+        absent = {"validation"} if self.parts.validation_data is None else set()
+        absent |= {"test"} if self.parts.test_data is None else set()
+        return {name: facts for name, facts in found.items() if name.partition("/")[0] not in absent}
+
+    @property
+    def _at_max_steps(self) -> bool:
+        return self.max_steps is not None and self.progress.step >= self.max_steps
+
+    @property
+    def _micro_size(self) -> int:
+        return math.ceil((self.parts.train_data.batch_size or 1) / self.accumulate)
+
+    def _train_batch(self, batch: Any, writer: Writer) -> None:
+        progress = self.progress
+        self.schedulers.advance("batch")
+        seed_generators(derive(self.parts.seed, "train", progress.step, 0), self.device)
+        self.last_batch = batch
+        results = self.update(batch)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        progress.batch += 1
+        progress.step += 1
+        progress.samples += sum(result.count for result in results)
+        for result in results:
+            self.metrics["train"].update(result)
+        writer.after_step(self, results)
+
+    def _after_update(self, writer: Writer, end_of_epoch: bool) -> None:
+        """What is due after an update: records, validation, test, checkpoint, and the answer to a signal."""
+        progress, parts = self.progress, self.parts
+        last = self._at_max_steps or (end_of_epoch and progress.epoch + 1 >= self.epochs)
+        judged = self.monitor.name.partition("/")[0]
+        measured = []
+        if end_of_epoch or last:
+            writer.record_epoch(self, last)
+            measured.append("train")
+        if parts.validation_data is not None and (last or due(parts.validation_every, progress, end_of_epoch)):
+            writer.record(self, "validation", self.evaluate(parts.validation_data, "validation"))
+            measured.append("validation")
+        if parts.test_data is not None and due(parts.testing_every, progress, end_of_epoch):
+            writer.record(self, "test", self.evaluate(parts.test_data, "test"))
+            measured.append("test")
+        improved = judged in measured and self._judge(measured)
+        epoch = progress.epoch
+        save = last or self.monitor.exhausted or due(writer.saving.every, progress, end_of_epoch)
+        if end_of_epoch:
+            progress.epoch, progress.batch = epoch + 1, 0
+        writer.after_update(self, measured, epoch=epoch, improved=improved, save=save)
+
+    def _require_measured(self) -> None:
+        """A monitored name that nothing measures is found before the training, not after its first epoch."""
+        known = self.measurements()
+        name = self.monitor.name
+        # A metric may give several numbers, `name/key`, that are not known before there are any.
+        if not any(name == listed or name.startswith(listed + "/") for listed in known):
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else ""
+            expected = ", ".join(sorted(known))
+            problem = Problem("monitor names what nothing measures", None, "trainer.args.monitor", name, expected, hint)
+            raise ConfigError.of(problem)
+
+    def _judge(self, measured: Sequence[str]) -> bool:
+        """Whether the monitored value, just measured, is the best so far."""
+        progress = self.progress
+        progress.monitored = progress.last[self.monitor.name]
+        improved = self.monitor.update(progress.monitored, progress.epoch, progress.step)
+        if improved:
+            progress.best_samples = progress.samples
+            progress.best = {n: v for n, v in progress.last.items() if n.partition("/")[0] in measured}
+        return improved
+
+    def _test_best(self, writer: Writer) -> None:
+        """Test the best weights (the last ones where none was best), unless they were tested when they were made."""
+        test, progress, monitor = self.parts.test_data, self.progress, self.monitor
+        if test is None or any(name.startswith("test/") for name in progress.best):
+            return
+        if monitor.best is None:
+            if progress.tested_step != progress.step:
+                writer.record(self, "test", self.evaluate(test, "test"))
+            return
+        trained = copy.deepcopy(self.evaluated_model.state_dict())
+        self.evaluated_model.load_state_dict(writer.weights("best", self.device))
+        metrics = self.evaluate(test, "test")
+        self.evaluated_model.load_state_dict(trained)
+        at = Progress(epoch=monitor.best_epoch, step=monitor.best_step, samples=progress.best_samples)
+        progress.best |= writer.record(self, "test", metrics, at)
+
+    def _weight(self, result: StepResult) -> float | Tensor:
+        return result.count if result.weight is None else result.weight
+
+    def _window_scale(self, results: Sequence[StepResult], total: int) -> float | Tensor:
+        """What makes the sum of the micro-batches' gradients that of the whole batch."""
+        if self.accumulate == 1:
+            return 1.0
+        if loss_is_sum(self.loss):
+            return float(total)
+        weight: float | Tensor = 0.0
+        for result in results:
+            weight = weight + self._weight(result)
+        return total / weight
+
+    def _non_finite(self, what: str, where: str) -> None:
+        progress = self.progress
+        data = self.parts.train_data
+        size = data.batch_size or 1
+        positions = data.order(progress.epoch)[progress.batch * size : (progress.batch + 1) * size]
+        rows = data.samples.indices[positions].tolist()
+        raise NonFiniteError(
+            f"{what} at step {progress.step} (epoch {progress.epoch}, batch {progress.batch}); the update was not made",
+            where=where,
+            found=f"samples {', '.join(str(row) for row in rows[:8])}{', …' if len(rows) > 8 else ''}",
+            hint="lower the learning rate, clip the gradient (`trainer.args.clip`), or look at these samples",
+        )
+
+    def _first_bad_gradient(self) -> str:
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+                return f"{name}.grad"
+        return ""
+
+
+def _require(holds: bool, name: str, found: Any, expected: str) -> None:
+    if not holds:
+        problem = Problem(f"{name} cannot be {found!r}", None, f"trainer.args.{name}", repr(found), expected)
+        raise ConfigError.of(problem)

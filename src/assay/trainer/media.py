@@ -1,0 +1,55 @@
+"""Pictures, histograms and matrices, reduced here to small files in `media/`: the courier has no tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.utils import make_grid, save_image
+
+from assay.utils.atomic import write_json
+
+__all__ = ["write_histograms", "write_images", "write_matrix"]
+
+_BINS = 64
+
+
+def write_images(folder: Path, name: str, step: int, images: Tensor, limit: int) -> dict[str, Any]:
+    """The first `limit` of images (B, C, H, W) as one PNG grid, each picture stretched to the full range."""
+    shown = images[:limit].detach().float().cpu()
+    if shown.shape[1] not in (1, 3):
+        shown = shown[:, :1]
+    grid = make_grid(shown, nrow=8, padding=1, normalize=True, scale_each=True)
+    path = folder / f"{name}-{step:08d}.png"
+    save_image(grid, path)
+    return {"kind": "image", "path": f"media/{path.name}"}
+
+
+def write_histograms(folder: Path, step: int, model: nn.Module) -> dict[str, dict[str, Any]]:
+    """One histogram of every parameter and of its gradient, 64 bins from the least to the greatest value."""
+    media = {}
+    for name, parameter in model.named_parameters():
+        for kind, tensor in (("weights", parameter), ("gradients", parameter.grad)):
+            if tensor is None or tensor.numel() == 0:
+                continue
+            values = tensor.detach().float().cpu().flatten()
+            values = values[torch.isfinite(values)]
+            if values.numel() == 0:
+                continue
+            low, high = float(values.min()), float(values.max())
+            if low == high:
+                low, high = low - 0.5, high + 0.5
+            counts, edges = torch.histogram(values, _BINS, range=(low, high))
+            path = folder / f"{kind}-{name}-{step:08d}.json"
+            write_json(path, {"edges": edges.tolist(), "counts": counts.tolist()})
+            media[f"{kind}/{name}"] = {"kind": "histogram", "path": f"media/{path.name}"}
+    return media
+
+
+def write_matrix(folder: Path, name: str, step: int, matrix: Tensor, labels: tuple[str, ...]) -> dict[str, Any]:
+    """A matrix (K, K), such as a confusion matrix: rows are true classes, columns are predicted ones."""
+    path = folder / f"{name.replace('/', '-')}-{step:08d}.json"
+    write_json(path, {"values": matrix.detach().cpu().tolist(), "labels": list(labels)})
+    return {"kind": "matrix", "path": f"media/{path.name}"}

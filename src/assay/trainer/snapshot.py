@@ -1,0 +1,83 @@
+"""Everything of a trainer that has a state, out and in again."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from assay.trainer.optimizer import load_named_state, named_state
+from assay.trainer.state import Progress
+
+if TYPE_CHECKING:
+    from assay.trainer.base import BaseTrainer
+
+__all__ = ["restore", "take"]
+
+# What BaseTrainer keeps and saves by name; any other attribute with a state is a subclass's own.
+_KNOWN = {"model", "optimizer", "loss", "schedulers", "scaler", "average", "monitor", "progress", "metrics", "parts"}
+
+
+def take(trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors by file (`model`, `ema`, `training`), and the plain state; all loads with `weights_only=True`."""
+    tensors: dict[str, Any] = {"model": trainer.model.state_dict()}
+    training: dict[str, Any] = {
+        "optimizer": named_state(trainer.optimizer, trainer.model),
+        "schedulers": trainer.schedulers.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
+        "loss": trainer.loss.state_dict(),
+        "metrics": {phase: trainer.metrics[phase].state_dict() for phase in ("train", "batch") if phase in trainer.metrics},
+        "own": {name: part.state_dict() for name, part in _own(trainer).items()},
+        "generator": torch.get_rng_state(),
+    }
+    if trainer.average is not None:
+        tensors["ema"] = trainer.average.module.state_dict()
+        training["averaged"] = trainer.average.n_averaged
+    tensors["training"] = training
+    kind, key, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    state = {
+        "progress": trainer.progress.state_dict(),
+        "monitor": trainer.monitor.state_dict(),
+        "python_generator": random.getstate(),
+        "numpy_generator": [kind, np.asarray(key).tolist(), position, has_gauss, gauss],
+        "threads": torch.get_num_threads(),
+    }
+    return tensors, state
+
+
+def restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any]) -> None:
+    """Put a trainer where `take` found it."""
+    trainer.model.load_state_dict(tensors["model"])
+    training = tensors["training"]
+    # The schedulers build torch's own on the optimizer, which changes its rates: the optimizer's state comes after.
+    trainer.schedulers.load_state_dict(training["schedulers"])
+    load_named_state(trainer.optimizer, trainer.model, training["optimizer"])
+    trainer.scaler.load_state_dict(training["scaler"]) if training["scaler"] else None
+    trainer.loss.load_state_dict(training["loss"])
+    for phase, held in training["metrics"].items():
+        if phase in trainer.metrics:
+            trainer.metrics[phase].load_state_dict(held)
+    own = _own(trainer)
+    for name, held in training["own"].items():
+        if name in own:
+            own[name].load_state_dict(held)
+    if trainer.average is not None and "ema" in tensors:
+        trainer.average.module.load_state_dict(tensors["ema"])
+        trainer.average.n_averaged.copy_(training["averaged"])
+    torch.set_rng_state(training["generator"].cpu())
+    trainer.progress = Progress(**state["progress"])
+    trainer.monitor.load_state_dict(state["monitor"])
+    version, key, gauss = state["python_generator"]
+    random.setstate((version, tuple(key), gauss))
+    kind, numbers, position, has_gauss, cached = state["numpy_generator"]
+    np.random.set_state((kind, np.array(numbers, dtype=np.uint32), position, has_gauss, cached))
+
+
+def _own(trainer: BaseTrainer) -> dict[str, Any]:
+    return {
+        name: part
+        for name, part in vars(trainer).items()
+        if name not in _KNOWN and hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
+    }

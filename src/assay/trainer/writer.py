@@ -1,0 +1,214 @@
+"""What the loop leaves behind: records, checkpoints, status, and what the terminal shows."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import torch
+from torch import Tensor
+
+from assay.config.schema import Checkpoints as CheckpointSettings
+from assay.config.schema import Logging
+from assay.errors import Interrupted, NonFiniteError
+from assay.model.metrics.collection import MetricSet
+from assay.store.journal import Journal
+from assay.store.run_folder import RunFolder
+from assay.trainer import snapshot
+from assay.trainer.batches import first_images
+from assay.trainer.checkpoint import Checkpoint, Checkpoints
+from assay.trainer.display import Display
+from assay.trainer.media import write_histograms, write_images, write_matrix
+from assay.trainer.recorder import Recorder, read_values
+from assay.trainer.signals import Signals
+from assay.trainer.state import Progress, StepResult, due
+
+if TYPE_CHECKING:
+    from assay.trainer.base import BaseTrainer
+
+__all__ = ["Writer"]
+
+
+class Writer:
+    """Writes for the trainer, at the moments that the loop gives.
+
+    Args:
+        run: the folder of the run.
+        journal: its journal, open.
+        checkpoints: where checkpoints go.
+        settings: the sections `logging` and `checkpoints` of the configuration.
+        display: what the terminal shows.
+        signals: entered; a signal that came is answered after the checkpoint.
+        labels: names of the classes, for matrices.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        journal: Journal,
+        checkpoints: Checkpoints,
+        settings: tuple[Logging, CheckpointSettings],
+        display: Display,
+        signals: Signals,
+        labels: tuple[str, ...] = (),
+    ) -> None:
+        self.run, self.journal, self.checkpoints = run, journal, checkpoints
+        self.logging, self.saving = settings
+        self.display, self.signals, self.labels = display, signals, labels
+        self.recorder = Recorder(journal)
+        self._mark = (time.monotonic(), 0)
+        self._before = float(run.read_status().get("seconds", 0.0))
+        self._started = time.monotonic()
+        self._warned: set[str] = set()
+
+    def after_step(self, trainer: BaseTrainer, results: Sequence[StepResult]) -> None:
+        """Count, and record the window of steps if it is due."""
+        window = trainer.metrics.get("batch")
+        if window is not None:
+            for result in results:
+                window.update(result)
+            if due(self.logging.every, trainer.progress, False):
+                self.recorder.record("batch", trainer.progress, window.scalars() | learning_rates(trainer))
+                window.reset()
+        self.display.step(trainer.progress)
+
+    def record_epoch(self, trainer: BaseTrainer, last: bool) -> None:
+        """Read the sums of the epoch, and write them if epochs are due."""
+        every = self.logging.every
+        write = last or every.unit == "ba" or due(every, trainer.progress, True)
+        self.record(trainer, "train", trainer.metrics["train"], write=write)
+
+    def record(
+        self, trainer: BaseTrainer, phase: str, metrics: MetricSet, at: Progress | None = None, write: bool = True
+    ) -> dict[str, float]:
+        """Read what was measured in one phase, write it, and return it by its full names.
+
+        Raises:
+            NonFiniteError: the training loss is not finite (found here where the device did not tell at the step).
+        """
+        self.recorder.flush()
+        progress = at or trainer.progress
+        scalars: dict[str, Tensor | float] = dict(metrics.scalars())
+        if phase == "train":
+            scalars |= learning_rates(trainer)
+        values = read_values(scalars)
+        if phase == "train" and not math.isfinite(values["loss"]):
+            raise NonFiniteError(
+                f"the training loss of epoch {progress.epoch} is {values['loss']}",
+                hint="lower the learning rate, or clip the gradient (`trainer.args.clip`)",
+            )
+        if write:
+            self.recorder.record(phase, progress, values, self._media(trainer, phase, metrics, progress))
+        full = {f"{phase}/{name}": value for name, value in values.items()}
+        for name, value in full.items():
+            if not math.isfinite(value) and name not in self._warned:
+                self._warned.add(name)
+                self.display.note(f"warning: {name} is {value} at step {progress.step}; it counts as no improvement")
+        if at is None:
+            trainer.progress.last |= full
+            if phase == "test":
+                trainer.progress.tested_step = progress.step
+        return full
+
+    def after_update(
+        self, trainer: BaseTrainer, measured: Sequence[str], *, epoch: int, improved: bool, save: bool
+    ) -> None:
+        """Save and show what the update led to.
+
+        Raises:
+            Interrupted: a signal came and the state is saved.
+        """
+        self.recorder.flush(wait=False)
+        signal = self.signals.received
+        if save or improved or signal:
+            self.save(trainer, measured, improved)
+        if measured:
+            self._show(trainer, measured, epoch, improved)
+            self.write_status(trainer, "running")
+        if signal:
+            raise Interrupted.by(
+                signal,
+                f"stopped by {'Ctrl-C' if signal == 2 else f'signal {signal}'} after step {trainer.progress.step}; "
+                "everything is saved",
+                f"assay train --resume {self.run.path}",
+            )
+
+    def save(self, trainer: BaseTrainer, measured: Sequence[str], best: bool) -> None:
+        """Write a checkpoint; one with weights that are not finite is never written."""
+        for name, parameter in trainer.model.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise NonFiniteError(
+                    f"{name} is not finite at step {trainer.progress.step}; no checkpoint was written",
+                    hint="resume from the last checkpoint with a lower learning rate",
+                )
+        self.recorder.flush()
+        self.journal.sync()
+        tensors, state = snapshot.take(trainer)
+        state["journal"] = {"offset": self.journal.offset, "next_id": self.journal.next_id}
+        monitor = trainer.monitor
+        value = trainer.progress.last.get(monitor.name, math.nan)
+        judged = monitor.name.partition("/")[0] in measured and math.isfinite(value)
+        self.checkpoints.save(trainer.progress.step, tensors, state, value if judged else None, best=best)
+
+    def weights(self, name: str, device: torch.device) -> Mapping[str, Tensor]:
+        """The weights that a checkpoint was evaluated with: the moving average, where there is one."""
+        return evaluated_weights(self.checkpoints.load(name), device)
+
+    def write_status(self, trainer: BaseTrainer, state: str, **facts: Any) -> None:
+        """Where the run stands, for `assay runs` and for people."""
+        progress, monitor = trainer.progress, trainer.monitor
+        best = None
+        if monitor.best is not None:
+            best = {"value": monitor.best, "epoch": monitor.best_epoch, "step": monitor.best_step}
+        self.run.write_status(
+            state,
+            epoch=progress.epoch,
+            epochs=trainer.epochs,
+            step=progress.step,
+            monitor=f"{monitor.direction} {monitor.name}",
+            best=best,
+            values={"best": progress.best, "last": progress.last},
+            seconds=round(self._before + time.monotonic() - self._started, 3),
+            **facts,
+        )
+
+    def _show(self, trainer: BaseTrainer, measured: Sequence[str], epoch: int, improved: bool) -> None:
+        now, samples = time.monotonic(), trainer.progress.samples
+        seconds, new = now - self._mark[0], samples - self._mark[1]
+        self._mark = (now, samples)
+        values = {n: v for n, v in trainer.progress.last.items() if n.partition("/")[0] in measured}
+        self.display.measured(epoch, trainer.progress.step, values, seconds, improved)
+        timing = {"epoch": epoch, "step": trainer.progress.step, "seconds": seconds, "samples": new}
+        line = orjson.dumps({"time": time.time(), "training": timing}, option=orjson.OPT_APPEND_NEWLINE)
+        with self.run.system.open("ab", buffering=0) as stream:
+            stream.write(line)
+
+    def _media(
+        self, trainer: BaseTrainer, phase: str, metrics: MetricSet, progress: Progress
+    ) -> dict[str, dict[str, Any]]:
+        media: dict[str, dict[str, Any]] = {}
+        step, folder = progress.step, self.run.media
+        for name, matrix in metrics.matrices().items():
+            media[name] = write_matrix(folder, f"{phase}-{name}", step, matrix, self.labels)
+        images = first_images(trainer.last_batch) if self.logging.images and trainer.last_batch is not None else None
+        if images is not None:
+            media["inputs"] = write_images(folder, f"{phase}-inputs", step, images, self.logging.images)
+        if self.logging.histograms and phase == "train":
+            media |= write_histograms(folder, step, trainer.model)
+        return media
+
+
+def learning_rates(trainer: BaseTrainer) -> dict[str, Tensor | float]:
+    """The rates that the last update used: `learning_rate`, or one of each group."""
+    groups = trainer.optimizer.param_groups
+    if len(groups) == 1:
+        return {"learning_rate": groups[0]["lr"]}
+    return {f"learning_rate/{number}": group["lr"] for number, group in enumerate(groups)}
+
+
+def evaluated_weights(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> Mapping[str, Tensor]:
+    weights: Mapping[str, Tensor] = checkpoint.tensors("ema" if checkpoint.has("ema") else "model", device)
+    return weights

@@ -1,0 +1,77 @@
+"""Loggers of a project of one's own; they write what happens to them into the run folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from assay.logger.base import BaseLogger, RunInfo
+from assay.store.journal import Record
+
+
+class Witness(BaseLogger):
+    """Fails the first `failures` times that it is given records, and while a file `down` is there."""
+
+    def __init__(self, failures: int = 0, to: str = "seen.jsonl") -> None:
+        self.failures = failures
+        self.to = to
+
+    def start(self, run: RunInfo) -> None:
+        self.run = run
+        self._write(start=run.delivered, id=run.id, project=run.project, name=run.name)
+
+    def log(self, records: Sequence[Record]) -> None:
+        if self.failures > 0 or (self.run.folder / "down").exists():
+            self.failures -= 1
+            raise ConnectionError(f"no answer (attempt at {time.time()})")
+        for record in records:
+            self._write(record=record.id, loss=str(record.values["loss"]))
+
+    def file(self, path: Path, name: str) -> None:
+        self._write(file=name, content=path.read_text())
+
+    def close(self, status: str) -> None:
+        self._write(close=status)
+
+    def _write(self, **line: Any) -> None:
+        with (self.run.folder / self.to).open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+
+class Broken(BaseLogger):
+    def __init__(self) -> None:
+        raise ImportError("No module named 'tracker'")
+
+    def start(self, run: RunInfo) -> None: ...
+
+    def log(self, records: Sequence[Record]) -> None: ...
+
+
+class Hanging(BaseLogger):
+    def start(self, run: RunInfo) -> None:
+        (run.folder / "hangs").touch()
+        time.sleep(3600)
+
+    def log(self, records: Sequence[Record]) -> None: ...
+
+
+class Nice(BaseLogger):
+    """Tells what kind of process it is in."""
+
+    def start(self, run: RunInfo) -> None:
+        import os
+        import sys
+
+        facts = {
+            "nice": os.getpriority(os.PRIO_PROCESS, 0),
+            "session": os.getsid(0),
+            "pid": os.getpid(),
+            "torch": "torch" in sys.modules,
+            "numpy threads": os.environ["OPENBLAS_NUM_THREADS"],
+        }
+        (run.folder / "process.json").write_text(json.dumps(facts))
+
+    def log(self, records: Sequence[Record]) -> None: ...
