@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except AssayError as error:
         if debug:
             traceback.print_exc()
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.write(f"error: {error}\n")
         if error.exit_code == 70 and not debug:
             sys.stderr.write("run it again with --debug to see the traceback\n")
         sys.exit(error.exit_code)

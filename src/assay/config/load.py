@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from assay.config.document import MAX_DEPTH, At, Document, dotted, plain, read_text
+from assay.config.fitting import show
 from assay.config.json_text import parse_json
 from assay.config.merge import Layers, assignment
 from assay.config.yaml_text import parse_yaml
@@ -53,81 +54,77 @@ def load(config: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) 
     Raises:
         ConfigError: a file is missing, or not JSON or YAML, or a setting cannot be applied.
     """
-    problems: list[Problem] = []
-    layers = Layers()
+    loader = _Loader()
     if isinstance(config, Mapping):
         name = "config"
-        document = plain(config, Place(name))
-        _lay_all(document, Path.cwd(), layers, problems, [])
+        loader.lay(plain(config, Place(name)), Path.cwd(), [])
     else:
         name = str(config)
-        _lay_file(Path(config), layers, problems, [])
-    for setting in _settings(overrides, problems):
+        loader.lay_file(Path(config), [])
+    for setting in _settings(overrides, loader.problems):
         try:
-            layers.lay(setting)
+            loader.layers.lay(setting)
         except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
+            loader.problems += error.problems
+    if loader.problems:
+        raise ConfigError(list(dict.fromkeys(loader.problems)))
+    layers = loader.layers
     return Source(layers.data, layers.values, layers.keys, layers.replaced, name)
 
 
-def _lay_file(
-    path: Path, layers: Layers, problems: list[Problem], chain: list[Path], named: Place | None = None
-) -> None:
-    resolved = path.resolve()
-    if resolved in chain or len(chain) >= _MAX_FILES:
-        names = " → ".join(
-            str(file) for file in [*chain[chain.index(resolved) if resolved in chain else 0 :], resolved]
-        )
-        problems.append(Problem("configurations extend each other in a circle", named, "extends", names))
-        return
-    parse = _PARSERS.get(path.suffix.lower())
-    if parse is None:
-        found = path.suffix or "a name without an ending"
-        problems.append(
-            Problem(
-                "this is no configuration file", named or Place(str(path)), "", found, ".json, .yaml or .yml"
-            )
-        )
-        return
-    try:
-        document = parse(read_text(path), str(path))
-    except ConfigError as error:
-        for problem in error.problems:
-            where = f"extended by {named}" if named else problem.hint
-            problems.append(
-                Problem(problem.message, problem.place, problem.key, problem.found, problem.expected, where)
-            )
-        return
-    problems += document.problems
-    _lay_all(document, path.parent, layers, problems, [*chain, resolved])
+@dataclass
+class _Loader:
+    layers: Layers = field(default_factory=Layers)
+    problems: list[Problem] = field(default_factory=list)
+    files: int = 0
 
-
-def _lay_all(
-    document: Document, folder: Path, layers: Layers, problems: list[Problem], chain: list[Path]
-) -> None:
-    """Lay what the document extends, then the document."""
-    if not isinstance(document.data, dict):
-        if not document.problems:
-            found = type(document.data).__name__
-            problems.append(
-                Problem("a configuration is an object", document.values.get(()), "", found, "{ … }")
+    def lay_file(self, path: Path, chain: list[Path], named: Place | None = None) -> None:
+        """Lay a file; `chain`: the files that lead to it, `named`: where the last of them names it."""
+        self.files += 1
+        resolved = path.resolve()
+        parse = _PARSERS.get(path.suffix.lower())
+        if self.files > _MAX_FILES:
+            if self.files == _MAX_FILES + 1:
+                found = f"more than {_MAX_FILES}"
+                self.problems.append(Problem("too many files are extended", named, "extends", found))
+        elif resolved in chain:
+            names = " → ".join(str(file) for file in [*chain[chain.index(resolved) :], resolved])
+            self.problems.append(
+                Problem("configurations extend each other in a circle", named, "extends", names)
             )
-        return
-    document.data.pop("$schema", None)
-    bases = document.data.pop("extends", [])
-    place = document.values.get(("extends",))
-    listed = [bases] if isinstance(bases, str) else bases
-    if not (isinstance(listed, list) and all(isinstance(base, str) for base in listed)):
-        problems.append(
-            Problem("`extends` names files", place, "extends", f"{bases!r:.60}", "a path, or a list of paths")
-        )
-        listed = []
-    for base in listed:
-        if len(problems) < _MAX_FILES:
-            _lay_file(folder / base, layers, problems, chain, place)
-    layers.lay(document)
+        elif parse is None:
+            place, found = named or Place(str(path)), path.suffix or "a name without an ending"
+            expected = ".json, .yaml or .yml"
+            self.problems.append(Problem("this is no configuration file", place, "", found, expected))
+        else:
+            try:
+                document = parse(read_text(path), str(path))
+            except ConfigError as error:
+                hint = f"extended by {named}" if named else ""
+                self.problems += [replace(problem, hint=problem.hint or hint) for problem in error.problems]
+                return
+            self.problems += document.problems
+            self.lay(document, path.parent, [*chain, resolved])
+
+    def lay(self, document: Document, folder: Path, chain: list[Path]) -> None:
+        """Lay what the document extends, then the document."""
+        if not isinstance(document.data, dict):
+            if not document.problems:
+                place, found = document.values.get(()), show(document.data)
+                self.problems.append(Problem("a configuration is an object", place, "", found, "{ … }"))
+            return
+        document.data.pop("$schema", None)
+        bases = document.data.pop("extends", [])
+        place = document.values.get(("extends",))
+        listed = [bases] if isinstance(bases, str) else bases
+        if not (isinstance(listed, list) and all(isinstance(base, str) for base in listed)):
+            expected = "a path, or a list of paths"
+            self.problems.append(Problem("`extends` names files", place, "extends", show(bases), expected))
+            return
+        for base in listed:
+            if self.files <= _MAX_FILES:
+                self.lay_file(folder / base, chain, place)
+        self.layers.lay(document)
 
 
 def _settings(overrides: Sequence[str], problems: list[Problem]) -> list[Document]:

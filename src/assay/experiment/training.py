@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-import assay
+
 from assay.config.check import Checked, check
 from assay.config.components import Allowed
 from assay.config.load import load
@@ -165,8 +165,7 @@ def _describe(run: RunFolder, checked: Checked, built: Built, request: Request) 
     complete = {**checked.complete, "host": {**checked.complete["host"], **built.host}}
     write_json(run.config, complete)
     write_json(run.origin, checked.origin)
-    facts = environment(request.allowed.root)
-    write_json(run.environment, {**facts, "assay": assay.__version__, "device": built.host["device"]})
+    write_json(run.environment, {**environment(request.allowed.root), "device": built.host["device"]})
     write_json(run.transforms, {"dataset": asdict(built.data.info), **built.data.describe()})
     write_json(run.measurements, built.trainer.measurements())
     files = tuple(Path(file) for file in sorted({place.file for place in checked.places.values()}))
@@ -191,5 +190,5 @@ def _reason(trainer: Any) -> str:
     progress = trainer.progress
     if progress.epoch < trainer.epochs:
         return f"max_steps: {progress.step} updates"
-    return f"{trainer.epochs} epochs"
+    return f"{trainer.epochs} epoch{'s' if trainer.epochs > 1 else ''}"
 

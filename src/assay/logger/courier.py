@@ -42,20 +42,30 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.status: str | None = None
-        self._free_at = -1e9
+        self._free: tuple[int, int] | None = None
         self.look()
 
     def look(self) -> None:
         state = self.state()
         if state in FINAL:
             self.status = state
-        elif time.monotonic() - self._free_at < 5:
-            pass  # a free lock is not touched often: one who takes it for a resume must not find us there
-        elif is_held(self.folder / "run.lock"):
-            self.status = None
-        else:
+            return
+        # A lock that was free is tried again only when somebody has written to it since: who is about to take
+        # it for a resume must not find us there.
+        stamp = self._stamp()
+        if stamp == self._free:
             self.status = "died"
-            self._free_at = time.monotonic()
+        elif is_held(self.folder / "run.lock"):
+            self.status, self._free = None, None
+        else:
+            self.status, self._free = "died", stamp
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            facts = (self.folder / "run.lock").stat()
+        except FileNotFoundError:
+            return 0, 0
+        return facts.st_mtime_ns, facts.st_size
 
     def state(self) -> str:
         """As status.json says, whether its writer is alive or not."""

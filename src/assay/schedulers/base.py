@@ -1,4 +1,4 @@
-"""The contract of a learning-rate scheduler: the rate is a pure function of the position, and the position is the state."""
+"""The contract of a scheduler: the rate is a pure function of the position; the position is the state."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Unit = Literal["epoch", "batch"]
 class BaseScheduler(ABC):
     """A scheduler of one's own: write `value`, and `end` if it has one.
 
-    `value(position)` is the rate at `position` epochs (or updates, where its `unit` is "batch") after its start, 0 at
-    the start itself. It is the optimizer's own rate: a parameter group that began with ten times that keeps ten times.
-    `self.base` is the rate that the scheduler was handed at its start.
+    `value(position)` is the rate at `position` epochs (updates, where its `unit` is "batch") after its start,
+    which is position 0. It is the optimizer's own rate: a parameter group that began with ten times that
+    keeps ten times. `self.base` is the rate that the scheduler was handed at its start.
 
         class Halving(BaseScheduler):
             def __init__(self, every: int) -> None:
@@ -58,7 +58,7 @@ class BaseScheduler(ABC):
     def start(self, optimizer: Optimizer, ratios: Sequence[float]) -> None:
         """Take the rate over; `ratios` are those of the groups to the optimizer's own rate."""
         self._optimizer, self._ratios = optimizer, ratios
-        self.base = base_rate(optimizer, list(ratios))
+        self.base = base_rate(optimizer, ratios)
         self.position = 0
         self._apply()
 

@@ -20,8 +20,8 @@ _POSITION = re.compile(r"0|[1-9][0-9]{0,17}")
 class DynamicLR(BaseScheduler):
     """The rate that stands at the last position passed; it hands over at the last one.
 
-    `{"0": 0.01, "40": 0.1, "60": 0.001}` is 0.01 for epochs 0-39, 0.1 for 40-59 and 0.001 from 60 on, where the next
-    scheduler takes over. Without an entry for 0 the optimizer's own rate holds until the first change.
+    `{"0": 0.01, "40": 0.1, "60": 0.001}` is 0.01 for epochs 0-39, 0.1 for 40-59 and 0.001 from 60 on, where
+    the next scheduler takes over. Without an entry for 0 the optimizer's rate holds until the first change.
 
     Args:
         values: learning rates by position, in epochs (or updates) from the start of this scheduler.
@@ -43,9 +43,9 @@ class DynamicLR(BaseScheduler):
         ]
         if problems:
             raise ConfigError(problems)
-        self.positions, self.rates = zip(
-            *sorted((int(at), float(rate)) for at, rate in values.items()), strict=True
-        )
+        in_order = sorted((int(at), float(rate)) for at, rate in values.items())
+        self.positions = [at for at, _ in in_order]
+        self.rates = [rate for _, rate in in_order]
 
     def value(self, position: int) -> float | None:
         passed = bisect_right(self.positions, position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,12 +21,12 @@ def rates(optimizer: Optimizer) -> list[float]:
 
 
 def ratios(optimizer: Optimizer) -> list[float]:
-    """The rate of every group over the optimizer's own (over the first group's where it has none of its own)."""
+    """The rate of every group over the optimizer's own (the first group's where it has none)."""
     own = float(optimizer.defaults.get("lr") or 0.0) or float(optimizer.param_groups[0]["lr"])
     return [rate / own if own else 1.0 for rate in rates(optimizer)]
 
 
-def base_rate(optimizer: Optimizer, of: list[float]) -> float:
+def base_rate(optimizer: Optimizer, of: Sequence[float]) -> float:
     """The rate that, times the ratios `of`, gives the rates of the groups now."""
     for rate, ratio in zip(rates(optimizer), of, strict=True):
         if ratio:
@@ -35,7 +35,7 @@ def base_rate(optimizer: Optimizer, of: list[float]) -> float:
 
 
 def put(group: dict[str, Any], key: str, value: Any) -> None:
-    """Set a value of a group; a tensor stays the same tensor, since a captured or compiled step may read it."""
+    """Set a value of a group; a tensor stays that tensor, for a captured or compiled step may read it."""
     current = group.get(key)
     if isinstance(current, Tensor):
         current.fill_(float(value))
@@ -50,7 +50,7 @@ def scheduled(optimizer: Optimizer) -> list[dict[str, Any]]:
     return [{key: _copy(group[key]) for key in SCHEDULED if key in group} for group in optimizer.param_groups]
 
 
-def restore(optimizer: Optimizer, saved: list[Mapping[str, Any]]) -> None:
+def restore(optimizer: Optimizer, saved: Sequence[Mapping[str, Any]]) -> None:
     """Put back what `scheduled` gave."""
     for group, values in zip(optimizer.param_groups, saved, strict=True):
         for key in SCHEDULED:

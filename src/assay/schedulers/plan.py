@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from assay.schedulers import groups as parameter_groups
 from assay.schedulers.base import Unit
 from assay.schedulers.sequence import Direction, Scheduled
-from assay.schedulers.sequence import Sequence as SchedulerSequence
+from assay.schedulers.sequence import Sequence as Line
 
 __all__ = ["Planned", "plan"]
 
@@ -38,7 +38,7 @@ class _Paper(Optimizer):
         ]
         super().__init__([{**group, "params": [torch.zeros(())]} for group in own], dict(defaults))
 
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # makes no update
+    def step(self, closure: Any = None) -> Any:
         return None
 
 
@@ -68,9 +68,7 @@ def plan(
     steps = epochs * steps_per_epoch if max_steps is None else min(max_steps, epochs * steps_per_epoch)
     epochs = min(epochs, math.ceil(steps / steps_per_epoch))
     optimizer = _Paper(groups, first if defaults is None else defaults)
-    sequence = SchedulerSequence(
-        entries, optimizer, epochs_total=epochs, steps_total=steps, direction=direction
-    )
+    sequence = Line(entries, optimizer, epochs_total=epochs, steps_total=steps, direction=direction)
     rows: list[Planned] = []
     for epoch in range(epochs):
         sequence.advance("epoch", monitored[epoch - 1] if 0 < epoch <= len(monitored) else None)

@@ -35,7 +35,7 @@ class TorchScheduler:
         self.position = 0
 
     def start(self, optimizer: Optimizer, ratios: Sequence[float]) -> None:
-        """Make it on the optimizer. It takes the groups' own rates, so the ratios between them stay by themselves."""
+        """Make it on the optimizer. It works from every group's own rate, so the ratios stay."""
         for group in optimizer.param_groups:
             # Left by the one before; torch would start from this instead of from the rate handed over.
             group.pop("initial_lr", None)
@@ -70,8 +70,8 @@ class TorchScheduler:
         if isinstance(self._inner, OneCycleLR) and self.finished:
             # Its last rate stands one position earlier; from here on torch extrapolates, then raises.
             return
-        # torch warns when it has seen no update between two steps. Here there was one, which torch may have missed:
-        # a resumed run makes its first step before its first update, and GradScaler may skip one.
+        # torch warns when it has seen no update before the first step. Here there was one, which it may have
+        # missed: a resumed run steps before its first update, and GradScaler may skip one.
         self._inner.optimizer.__dict__["_opt_called"] = True
         self._inner.step()
 

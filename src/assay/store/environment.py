@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def environment(root: Path) -> dict[str, Any]:
         "command": sys.argv,
         "folder": str(Path.cwd()),
         "python": platform.python_version(),
-        "packages": dict(sorted((d.name, d.version) for d in importlib.metadata.distributions() if d.name)),
+        "packages": _packages(),
         "platform": platform.platform(),
         "hostname": platform.node(),
         "processor": _processor(),
@@ -63,18 +64,23 @@ def snapshot_code(root: Path, folder: Path, extra: tuple[Path, ...] = ()) -> lis
 
 def _project_sources(root: Path) -> set[Path]:
     """Files of imported modules under `root`, those of virtual environments left out."""
-    installed = [Path(path).resolve() for path in {*sysconfig.get_paths().values(), sys.prefix} if path]
-    installed = [path for path in installed if path != root]
+    installed = [f"{Path(path).resolve()}/" for path in {*sysconfig.get_paths().values(), sys.prefix}]
+    places = tuple(place for place in installed if Path(place) != root)
     sources = set()
     for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if not file or not str(file).endswith(".py"):
-            continue
-        path = Path(file).resolve()
-        outside = any(path.is_relative_to(place) for place in installed)
-        if path.is_relative_to(root) and not outside and "site-packages" not in path.parts:
-            sources.add(path)
+        file = str(getattr(module, "__file__", None) or "")
+        # Thousands of modules of installed packages: text decides before the file system is asked.
+        if file.endswith(".py") and "/site-packages/" not in file and not file.startswith(places):
+            path = Path(file).resolve()
+            if path.is_relative_to(root):
+                sources.add(path)
     return sources
+
+
+@lru_cache(maxsize=1)
+def _packages() -> dict[str, str]:
+    facts = [distribution.metadata for distribution in importlib.metadata.distributions()]
+    return dict(sorted((fact["Name"], fact["Version"]) for fact in facts if "Name" in fact))
 
 
 def _git(root: Path, *arguments: str) -> str:

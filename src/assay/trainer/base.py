@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from assay.config.components import nearest
 from assay.data.loaders.base import BaseLoader
 from assay.errors import ConfigError, NonFiniteError, Problem
+from assay.model.accumulators import accumulator_dtype
 from assay.model.losses.weighting import loss_is_sum, loss_total
 from assay.model.metrics.collection import MetricSet
 from assay.schedulers.sequence import Sequence as SchedulerSequence
@@ -143,8 +144,9 @@ class BaseTrainer(ABC):
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
-        if not (isinstance(scale, float) and scale == 1.0):
-            torch._foreach_mul_(gradients, scale)
+        if gradients and not (isinstance(scale, float) and scale == 1.0):
+            factor = scale.to(gradients[0].dtype) if isinstance(scale, Tensor) else scale
+            torch._foreach_mul_(gradients, factor)
         on_cpu = self.device.type == "cpu" and not self.scaler.is_enabled()
         if gradients and (self.clip is not None or on_cpu):
             norm = nn.utils.get_total_norm(gradients)
@@ -329,7 +331,9 @@ class BaseTrainer(ABC):
         progress.best |= writer.record(self, "test", metrics, at)
 
     def _weight(self, result: StepResult) -> float | Tensor:
-        return result.count if result.weight is None else result.weight
+        weight = result.count if result.weight is None else result.weight
+        # A count divided by a count is float32 in torch, which would cost half of a float64 gradient's digits.
+        return weight.to(accumulator_dtype(self.device)) if isinstance(weight, Tensor) else weight
 
     def _window_scale(self, results: Sequence[StepResult], total: int) -> float | Tensor:
         """What makes the sum of the micro-batches' gradients that of the whole batch."""

@@ -95,8 +95,35 @@ def test_the_table_lists_exactly_torchvisions_classifiers():
 
 @pytest.mark.parametrize(
     "name",
-    ["mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5", "mnasnet0_5", "efficientnet_b0", "densenet121", "vgg11"]
-    + ["convnext_tiny", "resnet18", "alexnet", "vit_b_16", "swin_t", "maxvit_t"],
+    [
+        [
+            "mobilenet_v3_small",
+            "squeezenet1_1",
+            "shufflenet_v2_x0_5",
+            "mnasnet0_5",
+            "efficientnet_b0",
+            "densenet121",
+            "vgg11",
+            "convnext_tiny",
+            "resnet18",
+            "alexnet",
+            "vit_b_16",
+            "swin_t",
+            "maxvit_t",
+        ],
+        "squeezenet1_1",
+        "shufflenet_v2_x0_5",
+        "mnasnet0_5",
+        "efficientnet_b0",
+        "densenet121",
+        "vgg11",
+        "convnext_tiny",
+        "resnet18",
+        "alexnet",
+        "vit_b_16",
+        "swin_t",
+        "maxvit_t",
+    ],
 )
 def test_a_torchvision_classifier_gets_the_classes_of_the_data(name):
     with torch.device("meta"):
@@ -107,7 +134,7 @@ def test_a_torchvision_classifier_gets_the_classes_of_the_data(name):
     assert 1000 not in sizes
 
 
-@pytest.mark.parametrize(("name", "size", "heads"), [("googlenet", 64, 2), ("inception_v3", 112, 1)])
+@pytest.mark.parametrize(("name", "size", "heads"), [("googlenet", 64, 2), ("inception_v3", 299, 1)])
 def test_models_with_auxiliary_heads_are_built_without_a_warning_and_trained_with_them(name, size, heads):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -118,8 +145,9 @@ def test_models_with_auxiliary_heads_are_built_without_a_warning_and_trained_wit
     assert [tuple(aux.shape) for aux in auxiliary_outputs(output)] == [(2, 7)] * heads
     model.eval()
     with torch.no_grad():
-        assert main_output(model(x)).shape == (2, 7)
-        assert auxiliary_outputs(model(x)) == []
+        output = model(x[:, :, :75, :75])
+    assert main_output(output).shape == (2, 7)
+    assert auxiliary_outputs(output) == []
 
 
 def test_auxiliary_heads_may_be_left_out():

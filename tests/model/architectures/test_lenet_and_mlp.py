@@ -32,7 +32,11 @@ def test_an_mlp_takes_samples_of_any_shape(shape):
 
 def test_an_mlp_has_a_layer_for_every_number():
     model = MLP(4, (8,), hidden=[16, 32])
-    assert [tuple(p.shape) for n, p in model.named_parameters() if "weight" in n] == [(16, 8), (32, 16), (4, 32)]
+    assert [tuple(p.shape) for n, p in model.named_parameters() if "weight" in n] == [
+        (16, 8),
+        (32, 16),
+        (4, 32),
+    ]
 
 
 def test_an_mlp_without_hidden_layers_is_linear():

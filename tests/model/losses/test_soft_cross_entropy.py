@@ -40,7 +40,9 @@ def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses():
 
 def test_dense_targets_have_a_score_for_every_place():
     output, target = torch.randn(2, 4, 3, 5), torch.randint(4, (2, 3, 5))
-    torch.testing.assert_close(SoftCrossEntropyLoss(0.1)(output, target), F.cross_entropy(output, target, label_smoothing=0.1))
+    torch.testing.assert_close(
+        SoftCrossEntropyLoss(0.1)(output, target), F.cross_entropy(output, target, label_smoothing=0.1)
+    )
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])

@@ -102,9 +102,22 @@ def test_a_loss_that_is_not_finite_stays_so():
     assert loss_total(torch.tensor(float("inf")), 3.0).isinf()
 
 
+def test_on_an_accelerator_nothing_waits_for_the_weight():
+    # The meta device has no values: whoever reads one fails.
+    for loss in (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(weight=WEIGHTS, ignore_index=1)):
+        weight = loss_weight(loss.to("meta"), INDICES.to("meta"), N)
+        assert weight.shape == ()
+        assert loss_total(torch.ones((), device="meta"), weight).device.type == "meta"
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_a_weight_on_the_device_counts_like_one_on_the_host(count):
+    value = torch.tensor(2.0 if count else float("nan"))
+    assert loss_total(value, torch.tensor(count)) == loss_total(value, float(count)) == 2.0 * count
+
+
 def test_the_total_keeps_the_precision_of_the_value():
-    weight = loss_weight(nn.CrossEntropyLoss(weight=WEIGHTS), INDICES, N)
-    assert weight.dtype == torch.float64
+    weight = torch.tensor(3.0, dtype=torch.float64)
     assert loss_total(torch.tensor(1.0), weight).dtype == torch.float32
 
 
@@ -119,7 +132,7 @@ def test_a_subclass_with_its_own_forward_is_a_mean_over_samples():
 def test_a_compiled_loss_weighs_like_the_loss_inside():
     loss = nn.CrossEntropyLoss(weight=WEIGHTS)
     wrapped = torch.compile(loss, backend="eager")
-    assert torch.equal(loss_weight(wrapped, INDICES, N), loss_weight(loss, INDICES, N))
+    assert loss_weight(wrapped, INDICES, N) == loss_weight(loss, INDICES, N)
 
 
 def test_a_loss_of_several_numbers_is_refused():

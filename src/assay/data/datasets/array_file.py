@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +92,23 @@ class ArrayFile(ArrayDataset):
         )
 
 
-def _opened(path: Path) -> Any:
-    try:
-        arrays = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} cannot be read as a .npz file",
-            found=f"{type(error).__name__}: {error}",
-            hint="write it by numpy.savez_compressed(path, train_inputs=..., train_targets=...)",
-        ) from error
-    if not isinstance(arrays, np.lib.npyio.NpzFile):
-        raise DataError(
-            f"{path} is one array and not a .npz file", expected="named arrays of inputs and targets"
-        )
-    return arrays
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(path.open("rb"))  # NumPy would leave a damaged file open
+            arrays = np.load(stream, allow_pickle=False)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path} cannot be read as a .npz file",
+                found=f"{type(error).__name__}: {error}",
+                hint="write it by numpy.savez_compressed(path, train_inputs=..., train_targets=...)",
+            ) from error
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise DataError(
+                f"{path} is one array and not a .npz file", expected="named arrays of inputs and targets"
+            )
+        yield arrays
 
 
 def _names(files: list[str], split: str) -> tuple[str, str] | None:

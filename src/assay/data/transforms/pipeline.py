@@ -106,6 +106,13 @@ class Pipeline:
     @staticmethod
     def _one(transforms: list[_Placed], image: Any, index: int) -> Any:
         for _, transform in transforms:
+            if isinstance(image, np.ndarray) and _leaves_arrays_alone(transform):
+                raise DataError(
+                    f"torchvision's {_name(transform)} would leave sample {index}, an array, as it is",
+                    found=f"an array of shape {image.shape}",
+                    expected="a PIL picture or a tensor",
+                    hint="put ToImage before it: it takes (H, W, C)",
+                )
             image = _guarded(transform, f"sample {index}", image)
         return image
 
@@ -121,6 +128,12 @@ def _guarded(transform: Callable[..., Any], what: str, *args: Any) -> Any:
             found=f"{type(error).__name__}: {error}",
             hint="see whether it takes what the dataset, or the transform before it, gives",
         ) from error
+
+
+def _leaves_arrays_alone(transform: Callable[..., Any]) -> bool:
+    """torchvision passes on what it does not know without a word, and arrays are among it."""
+    known = type(transform).__module__.startswith("torchvision.transforms.v2")
+    return known and _name(transform) not in ("ToImage", "ToPILImage", "Lambda", "Compose")
 
 
 def _name(transform: Callable[..., Any]) -> str:

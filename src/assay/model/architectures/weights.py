@@ -144,7 +144,10 @@ def _without_prefixes(state: Mapping[str, Any], own: Mapping[str, Any]) -> Order
 
 def _depth(names: Iterable[str]) -> int:
     """How many times `module.` stands before every name."""
-    return min((len(re.match(r"(module\.)*", name)[0]) // len("module.") for name in names), default=0)
+    names, depth = list(names), 0
+    while names and all(name.startswith("module." * (depth + 1)) for name in names):
+        depth += 1
+    return depth
 
 
 def _other_classes(shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]) -> tuple[int, int] | None:

@@ -72,15 +72,18 @@ def loss_total(value: Tensor, weight: Tensor | float) -> Tensor:
         # A weight that is wider than the value must not widen it: the gradient would be scaled in another
         # precision.
         return torch.where(weight > 0, value * weight.to(value.dtype), 0.0)
-    return value * weight
+    return value * weight if weight else torch.where(torch.zeros_like(value, dtype=torch.bool), value, 0.0)
 
 
-def _counted_weight(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+def _counted_weight(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor | float:
     counted = target != ignore_index
     if weight is None:
-        return counted.sum()
-    weights = weight[torch.where(counted, target, 0)]
-    return torch.where(counted, weights, 0.0).sum(dtype=accumulator_dtype(weights.device))
+        total = counted.sum()
+    else:
+        weights = weight[torch.where(counted, target, 0)]
+        total = torch.where(counted, weights, 0.0).sum(dtype=accumulator_dtype(weights.device))
+    # Reading a number of the host is free, and cheaper than reckoning with it as a tensor.
+    return float(total) if total.device.type == "cpu" else total
 
 
 def _is_indices(target: Any) -> bool:
