@@ -44,7 +44,7 @@ def test_every_key_and_value_has_its_line_and_column() -> None:
     assert document.values[()] == Place("a.json", 1, 1)
     assert document.keys["name",] == Place("a.json", 2, 3)
     assert document.values["name",] == Place("a.json", 2, 11)
-    assert document.values["data", "split", 3] == Place("a.json", 3, 35)
+    assert document.values["data", "split", 3] == Place("a.json", 3, 36)
     assert document.keys["data", "split"] == Place("a.json", 3, 12)
 
 

@@ -21,7 +21,12 @@ def test_every_name_of_a_table_stands_for_a_class_of_its_kind(kind: Kind, name: 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(DATASETS, "SVHN"), (DATASETS, "EMNIST"), (TRANSFORMS, "RandomResizedCrop"), (TRANSFORMS, "ColorJitter")],
+    [
+        (DATASETS, "SVHN"),
+        (DATASETS, "EMNIST"),
+        (TRANSFORMS, "RandomResizedCrop"),
+        (TRANSFORMS, "ColorJitter"),
+    ],
 )
 def test_torchvisions_names_do(kind: Kind, name: str, tmp_path: Path) -> None:
     assert find(kind, name, Allowed(tmp_path)).__module__.startswith("torchvision.")

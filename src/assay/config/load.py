@@ -57,7 +57,9 @@ def load(config: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) 
     loader = _Loader()
     if isinstance(config, Mapping):
         name = "config"
-        loader.lay(plain(config, Place(name)), Path.cwd(), [])
+        document = plain(config, Place(name))
+        loader.problems += document.problems
+        loader.lay(document, Path.cwd(), [])
     else:
         name = str(config)
         loader.lay_file(Path(config), [])
@@ -100,8 +102,13 @@ class _Loader:
             try:
                 document = parse(read_text(path), str(path))
             except ConfigError as error:
-                hint = f"extended by {named}" if named else ""
-                self.problems += [replace(problem, hint=problem.hint or hint) for problem in error.problems]
+                # What is wrong with the file as a whole stands where it is named.
+                self.problems += [
+                    replace(problem, place=named, key="extends", found=problem.found or str(path))
+                    if named and problem.place and not problem.place.line
+                    else problem
+                    for problem in error.problems
+                ]
                 return
             self.problems += document.problems
             self.lay(document, path.parent, [*chain, resolved])

@@ -16,11 +16,27 @@ LABELS = np.array([0, 1, 2, 0, 1, 2])
 def test_its_own_names_and_those_of_medmnist_and_keras_are_understood(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     for names in (
-        ("train_inputs", "train_targets", "validation_inputs", "validation_targets", "test_inputs", "test_targets"),
+        (
+            "train_inputs",
+            "train_targets",
+            "validation_inputs",
+            "validation_targets",
+            "test_inputs",
+            "test_targets",
+        ),
         ("train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels"),
         ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test"),
     ):
-        np.savez(path, **dict(zip(names, (IMAGES, LABELS[:, None], IMAGES[:2], LABELS[:2], IMAGES[:1], LABELS[:1]), strict=True)))  # type: ignore[arg-type]
+        np.savez(
+            path,
+            **dict(
+                zip(
+                    names,
+                    (IMAGES, LABELS[:, None], IMAGES[:2], LABELS[:2], IMAGES[:1], LABELS[:1]),
+                    strict=True,
+                )
+            ),
+        )  # type: ignore[arg-type]
         assert ArrayFile.splits(path=str(path)) == ("train", "validation", "test")
         assert [len(ArrayFile(str(path), split)) for split in ("train", "validation", "test")] == [6, 2, 1]
 

@@ -82,7 +82,14 @@ def test_nothing_is_fetched_when_download_is_off(tmp_path: Path, offline: list[s
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>not found</html>", _idx(IMAGES)[:-1], _idx(LABELS)[:6], b"\x00\x00\x0d\x01\x00\x00\x00\x00"]
+    "content",
+    [
+        b"",
+        b"<html>not found</html>",
+        _idx(IMAGES)[:-1],
+        _idx(LABELS)[:6],
+        b"\x00\x00\x0d\x01\x00\x00\x00\x00",
+    ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     folder = tmp_path / "MNIST" / "raw"

@@ -94,7 +94,9 @@ def test_an_object_that_is_ready_is_handed_on() -> None:
         ("ImageNet", ("train", "validation"), ("train", "val")),
     ],
 )
-def test_torchvisions_names_of_splits_are_known(name: str, splits: tuple[str, ...], names: tuple[str, ...]) -> None:
+def test_torchvisions_names_of_splits_are_known(
+    name: str, splits: tuple[str, ...], names: tuple[str, ...]
+) -> None:
     one = bound(_vision(name))
     assert splits_of(one) == splits
     assert tuple(open_dataset(one, split).given["split"] for split in splits) == names  # type: ignore[attr-defined]
@@ -104,12 +106,18 @@ def test_torchvisions_names_of_splits_are_known(name: str, splits: tuple[str, ..
 def test_torchvision_has_the_splits_that_it_is_asked_for(name: str, tmp_path: Path) -> None:
     one = bound(getattr(vision, name), root=str(tmp_path), download=False)
     for split in splits_of(one):
-        with pytest.raises(DataError, match="not found|corrupted|should be"):  # and not: unknown value for split
+        with pytest.raises(
+            DataError, match="not found|corrupted|should be"
+        ):  # and not: unknown value for split
             open_dataset(one, split)
 
 
 def test_a_split_named_in_the_configuration_is_refused_where_it_is_assays_to_choose() -> None:
-    for one in (bound(Numbered, split="test"), bound(_vision("SVHN"), split="extra"), bound(vision.KMNIST, train=True)):
+    for one in (
+        bound(Numbered, split="test"),
+        bound(_vision("SVHN"), split="extra"),
+        bound(vision.KMNIST, train=True),
+    ):
         with pytest.raises(ConfigError, match="is not for the configuration to give") as caught:
             splits_of(one)
         assert caught.value.problems[0].key.startswith("data.dataset.args.")

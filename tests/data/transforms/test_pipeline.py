@@ -83,8 +83,15 @@ def test_a_transform_that_works_in_place_does_not_reach_the_dataset() -> None:
 
 def test_pictures_of_different_sizes_need_a_resize() -> None:
     pictures = [Image.new("RGB", (8, 6)), Image.new("RGB", (7, 9))]
-    assert Pipeline([v2.Resize((4, 4)), Normalize([0.5] * 3, [0.5] * 3)])(pictures, _seeds(0, 1)).shape == (2, 3, 4, 4)
-    with pytest.raises(DataError, match=r"different shapes[^$]*\(3, 6, 8\) and \(3, 9, 7\)[^$]*RandomResizedCrop"):
+    assert Pipeline([v2.Resize((4, 4)), Normalize([0.5] * 3, [0.5] * 3)])(pictures, _seeds(0, 1)).shape == (
+        2,
+        3,
+        4,
+        4,
+    )
+    with pytest.raises(
+        DataError, match=r"different shapes[^$]*\(3, 6, 8\) and \(3, 9, 7\)[^$]*RandomResizedCrop"
+    ):
         Pipeline([Normalize([0.5] * 3, [0.5] * 3)])(pictures, _seeds(0, 1))
 
 
@@ -115,7 +122,11 @@ def test_describe_names_each_class_with_arguments_and_code() -> None:
     assert described[0]["args"] == {"size": [4, 4], "padding": 0}
     assert described[1]["args"]["size"] == [8]
     assert described[1]["code"].startswith("Resize(size=[8]")
-    assert described[2] == {"type": f"{Noise.__module__}:Noise", "args": {"scale": 0.5}, "code": "Noise(scale=0.5)"}
+    assert described[2] == {
+        "type": f"{Noise.__module__}:Noise",
+        "args": {"scale": 0.5},
+        "code": "Noise(scale=0.5)",
+    }
 
 
 def test_torchvision_is_not_let_pass_arrays_on_untouched() -> None:

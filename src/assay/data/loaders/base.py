@@ -164,7 +164,8 @@ class BaseLoader(DataLoader[Any]):
         dataset = type(self.samples.dataset).__name__
         for worker, process in enumerate(getattr(iterator, "_workers", [])):
             if process.exitcode:
-                # torch deals batches out in turns, so the first that this worker owes is known.
+                # torch deals batches out in turns, so the first that this worker owes is known; it may have died
+                # on a later one, when a finished batch was still on its way.
                 owed = number + (worker - number) % self.workers
                 key = keys[min(owed, len(keys) - 1)]
                 indices = self.samples.indices[key.positions].tolist()
@@ -172,7 +173,7 @@ class BaseLoader(DataLoader[Any]):
                 how, hint = _ending(process.exitcode)
                 return DataError(
                     f"data worker {worker} (process {process.pid}) {how}",
-                    found=f"samples {listed} of {dataset}, epoch {key.epoch}, were its next batch",
+                    found=f"it owed samples {listed} of {dataset}, epoch {key.epoch}, and later ones",
                     hint=hint,
                 )
         return DataError(
