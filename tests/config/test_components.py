@@ -57,8 +57,6 @@ def test_a_class_of_the_project_is_found_by_path(tmp_path: Path, monkeypatch: py
         "functools.partial",
         "subprocess:Popen",
         "..x:Y",
-    ]
-    + [
         "torch.nn:functional",
         "posix.system",
         "logging.os.system",

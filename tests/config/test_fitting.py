@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import enum
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,8 @@ Kilo = NewType("Kilo", float)
         (torch.dtype, "float32", torch.float32),
         (torch.dtype | dict[str, Any], "torch.float64", torch.float64),
         (float | torch.Tensor, 1, 1.0),
+        (numbers.Number | Sequence[float], 20, 20),
+        (numbers.Number | Sequence[float], [1, 2], [1.0, 2.0]),
     ],
 )
 def test_values_fit_and_come_out_as_the_annotation_wants_them(
@@ -119,6 +122,7 @@ def test_values_fit_and_come_out_as_the_annotation_wants_them(
         (torch.Tensor, [[1, 2], [3]]),
         (torch.Tensor, [True]),
         (float | torch.Tensor, "1e-3"),
+        (numbers.Number | Sequence[float], "20"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(annotation: Any, value: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_a_share_of_the_training_data_becomes_validation_and_none_is_in_both() -
     splits = _splits(sizes={"size": 100}, validation=0.2, test=0.3)
     parts = [_targets(splits.train), _targets(splits.validation), _targets(splits.test)]
     assert [len(part) for part in parts] == [50, 20, 30]
-    assert sorted(sum(parts, [])) == list(range(100))
+    assert sorted(itertools.chain(*parts)) == list(range(100))
 
 
 def test_a_tenth_is_validation_when_nothing_is_said_and_no_test_is_made_up() -> None:

@@ -58,7 +58,7 @@ class Run:
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         return [line[key] for line in lines if key in line]
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
         until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, "it did not come about"

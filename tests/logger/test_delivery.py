@@ -48,7 +48,7 @@ class _Live:
         self.delivery = Delivery(run.folder, component, run.allowed)
         self.status: str | None = None
         self.stop = Event()
-        self.thread = Thread(target=self.delivery.run, args=(lambda: self.status, self.stop))
+        self.thread = Thread(target=self.delivery.run, args=(lambda: self.status, self.stop), daemon=True)
         self.thread.start()
 
     def end(self, status: str) -> None:

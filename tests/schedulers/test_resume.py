@@ -173,6 +173,37 @@ def test_what_is_not_the_schedulers_business_is_not_restored() -> None:
     assert optimizer.param_groups[0]["weight_decay"] == 0.25
 
 
+def test_what_a_constructor_writes_to_the_groups_is_not_written_again() -> None:
+    class WithoutDecay(lr_scheduler.StepLR):
+        def __init__(self, optimizer: Optimizer) -> None:
+            optimizer.param_groups[0]["weight_decay"] = 0.0
+            super().__init__(optimizer, 1)
+
+    def line() -> tuple[Optimizer, Sequence]:
+        optimizer = sgd(weight_decay=0.5)
+        return optimizer, Sequence([entry(WithoutDecay)], optimizer, epochs_total=9, steps_total=9)
+
+    _, sequence = line()
+    sequence.advance("epoch")
+    state = sequence.state_dict()
+    optimizer, sequence = line()
+    sequence.load_state_dict(state)
+    assert optimizer.param_groups[0]["weight_decay"] == 0.5
+
+
+def test_the_ratios_are_those_of_the_beginning_of_the_run() -> None:
+    entries = [entry("OneCycleLR", max_lr=[1.0, 1.0], total_steps=2), dynamic(priority=2, at0=0.2)]
+    sequence = Sequence(entries, sgd(0.1, 0.4), epochs_total=9, steps_total=9)
+    sequence.advance("epoch")
+    state = through_a_file(sequence.state_dict())
+    optimizer = sgd(0.3, 0.3)  # as a checkpoint of the optimizer may leave it
+    sequence = Sequence(entries, optimizer, epochs_total=9, steps_total=9)
+    sequence.load_state_dict(state)
+    sequence.advance("epoch")
+    sequence.advance("epoch")
+    assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.8]
+
+
 def test_a_state_is_a_snapshot() -> None:
     optimizer, sequence = make("MultiStepLR", "tensor rate")
     walk(sequence, optimizer, last=5)

@@ -34,8 +34,8 @@ def test_the_example_of_the_design_gives_its_rates_exactly() -> None:
 
 
 def test_the_order_of_the_configuration_does_not_put_dynamic_second() -> None:
-    rates = rates_by_epoch(entry("StepLR", step_size=2, gamma=0.5), dynamic(at0=0.1, at4=0.05), epochs=10)
-    assert rates == [0.1] * 4 + [0.05] * 2 + [0.025] * 2 + [0.0125] * 2
+    rates = rates_by_epoch(entry("StepLR", step_size=3, gamma=0.5), dynamic(at0=0.1, at4=0.05), epochs=10)
+    assert rates == [0.1] * 4 + [0.05] * 3 + [0.025] * 3
 
 
 def test_cosine_starts_from_the_rate_handed_over_and_ends_with_the_run() -> None:
@@ -380,6 +380,18 @@ def test_a_scheduler_whose_state_cannot_be_saved_is_an_error_before_the_run() ->
     with pytest.raises(ConfigError, match="a checkpoint cannot hold") as caught:
         Sequence([entry(Keeps)], sgd(), epochs_total=9, steps_total=9)
     assert "seen" in caught.value.problems[0].found
+
+
+def test_a_short_scheduler_is_not_tried_beyond_its_end() -> None:
+    class Table(BaseScheduler):
+        def value(self, position: int) -> float:
+            return [0.3, 0.2][position]
+
+        @property
+        def end(self) -> int:
+            return 1
+
+    assert rates_by_epoch(entry(Table), epochs=3) == [0.3, 0.2, 0.2]
 
 
 def test_a_scheduler_that_fails_in_the_middle_is_named() -> None:

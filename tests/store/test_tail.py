@@ -51,6 +51,7 @@ def test_a_line_is_read_when_it_is_complete(path: Path) -> None:
     path.write_bytes(content[:-5])
     tail = Tail(path)
     assert [record.id for record in tail.read()] == [0]
+    assert tail.read() == []
     path.write_bytes(content)
     assert [record.id for record in tail.read()] == [1]
 

@@ -16,6 +16,7 @@ import enum
 import importlib
 import inspect
 import math
+import numbers
 import pathlib
 import types
 import typing
@@ -141,6 +142,8 @@ def _bare(annotation: Any) -> Any:
 
 
 def _class_reader(cls: type) -> Callable[[Any], Any] | None:
+    if issubclass(cls, numbers.Number):
+        return _number  # torchvision's annotations say numbers.Number for "an int or a float"
     if issubclass(cls, enum.Enum):
         return lambda value: _member(cls, value)
     if issubclass(cls, pathlib.PurePath):
@@ -193,6 +196,12 @@ def _plain(cls: type, value: Any) -> Any:
     if type(value) is cls or (isinstance(value, cls) and not isinstance(value, bool)):
         return value
     raise Misfit.of(value, describe(cls))
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise Misfit.of(value, "a number")
 
 
 def _literal(annotation: Any, allowed: tuple[Any, ...], value: Any) -> Any:

@@ -41,8 +41,8 @@ def with_objects(
             place = place.setdefault(section, {})
         before = place.get(last)
         made = _component(value, objects, allowed)
-        if isinstance(made, dict) and isinstance(before, dict) and inspect.isclass(value):
-            made = {**before, **made}
+        if isinstance(before, Mapping) and (inspect.isclass(value) or isinstance(value, str)):
+            made = {**before, "type": made if isinstance(made, str) else made["type"]}  # with the arguments it had
         place[last] = made
     return plain, objects
 

@@ -289,7 +289,7 @@ def sound_end(descriptor: int) -> tuple[int, int]:
         start = max(0, size - block)
         lines = os.pread(descriptor, size - start, start).splitlines(keepends=True)
         end = size
-        for line in reversed(lines[1:] if start else lines):  # the first may have begun before the block
+        for line in reversed(lines):  # the first may have begun before the block: then it is no record
             if line.endswith(b"\n"):
                 try:
                     return end, Record.parse(line).id

@@ -101,7 +101,8 @@ class BaseTrainer(ABC):
         )
         self.average = None
         if ema is not None:
-            self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(ema))
+            moving = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]  # torch has no types here
+            self.average = AveragedModel(self.model, multi_avg_fn=moving)
         if parts.compile:
             self.model.compile()  # in place, so that no name gets a prefix
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=parts.precision == "float16")
@@ -132,7 +133,7 @@ class BaseTrainer(ABC):
             self.check_finite(result)
             # The share of the window, and not the weight itself, keeps the size of float16 gradients.
             loss = result.loss if self.accumulate == 1 else loss_total(result.loss, self._weight(result) / total)
-            self.scaler.scale(loss).backward()
+            torch.autograd.backward(self.scaler.scale(loss))
             results.append(result)
         self.step_optimizer(self._window_scale(results, total))
         return results

@@ -133,7 +133,7 @@ class Checkpoints:
         Raises:
             CheckpointError: there are some and none verifies; a run never starts from scratch on its own.
         """
-        faults = []
+        faults: list[str] = []
         for path in reversed(self.all()):
             fault = _fault(path)
             if not fault:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from assay.trainer.state import Progress as Position
 
@@ -30,7 +30,7 @@ class Display:
         self.console = console
         self.updates = updates
         self._bar: Progress | None = None
-        self._task = None
+        self._task: TaskID | None = None
         self._start = (time.monotonic(), 0)
         self._shown = 0.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from assay.errors import ConfigError, Problem
 
@@ -43,7 +43,7 @@ class Monitor:
     """
 
     name: str
-    direction: str
+    direction: Literal["min", "max"]
     early_stopping: EarlyStopping | None = None
     best: float | None = None
     best_epoch: int = -1
@@ -62,7 +62,7 @@ class Monitor:
                 hint="'min validation/loss'",
             )
             raise ConfigError.of(problem)
-        return cls(name.strip(), direction, early_stopping)
+        return cls(name.strip(), "min" if direction == "min" else "max", early_stopping)
 
     def update(self, value: float, epoch: int, step: int) -> bool:
         """Take the value of one validation; whether it is an improvement."""

@@ -63,7 +63,7 @@ class Recorder:
         values: Mapping[str, Tensor | float],
         media: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
-        line = {
+        line: dict[str, Any] = {
             "phase": phase,
             "epoch": progress.epoch,
             "step": progress.step,
@@ -75,8 +75,7 @@ class Recorder:
         if stacked is not None and stacked.device.type == "cuda":
             copy = torch.empty(stacked.shape, dtype=stacked.dtype, pin_memory=True)
             copy.copy_(stacked, non_blocking=True)
-            ready = torch.cuda.Event()
-            ready.record()
+            ready = torch.cuda.current_stream(stacked.device).record_event()
             self._pending.append(_Pending(line, dict(values), numbers, copy, ready))
             self.flush(wait=False)
             return
@@ -89,7 +88,7 @@ class Recorder:
             first = self._pending[0]
             if wait:
                 first.ready.synchronize()
-            elif not first.ready.query():
+            elif not first.ready.query():  # type: ignore[no-untyped-call]  # torch has no types here
                 return
             self._pending.popleft()
             self.journal.append(**first.line, values=_numbers(first.values, first.numbers, first.copy.tolist()))

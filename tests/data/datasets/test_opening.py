@@ -107,7 +107,7 @@ def test_torchvision_has_the_splits_that_it_is_asked_for(name: str, tmp_path: Pa
     one = bound(getattr(vision, name), root=str(tmp_path), download=False)
     for split in splits_of(one):
         with pytest.raises(
-            DataError, match="not found|corrupted|should be"
+            DataError, match=r"not found|corrupted|should be"
         ):  # and not: unknown value for split
             open_dataset(one, split)
 

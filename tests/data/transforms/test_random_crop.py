@@ -54,5 +54,5 @@ def test_images_that_are_too_small_are_an_error() -> None:
 
 @pytest.mark.parametrize(("size", "padding"), [(0, 0), ([1, 2, 3], 0), (2, -1)])
 def test_arguments_that_cannot_be_meant_are_refused(size: int | list[int], padding: int) -> None:
-    with pytest.raises(ValueError, match="size|padding"):
+    with pytest.raises(ValueError, match=r"size|padding"):
         RandomCrop(size, padding)

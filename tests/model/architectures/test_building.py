@@ -142,6 +142,13 @@ def test_nothing_is_downloaded_unless_asked(monkeypatch):
     build_model(bound("resnet18", weights=None), Info())
 
 
-def test_weights_of_other_classes_are_an_error_of_the_configuration(monkeypatch):
+def test_weights_that_are_asked_for_are_fetched_and_loaded(monkeypatch):
+    state = torchvision.models.googlenet(init_weights=False).state_dict()
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *args, **kwargs: state)
+    model = build_model(bound("googlenet", weights="DEFAULT"), Info(classes=1000))
+    assert torch.equal(model.fc.weight, state["fc.weight"])
+
+
+def test_weights_of_other_classes_are_an_error_of_the_configuration():
     with pytest.raises(ConfigError, match="num_classes"):
         build_model(bound("resnet18", weights="DEFAULT"), Info())

@@ -61,9 +61,9 @@ def test_values_per_sample_count_themselves():
 
 def test_sums_of_a_long_epoch_do_not_lose_small_values():
     metric = AbsoluteError()
-    metric.update(torch.tensor([2.0**25]), torch.zeros(1))
+    metric.update(torch.tensor([2.0**25, 1.0]), torch.zeros(2))
     metric.update(torch.ones(3), torch.zeros(3))
-    assert metric.total.item() == 2**25 + 3
+    assert metric.total.item() == 2**25 + 4
 
 
 def test_update_and_compute_may_be_given_instead():

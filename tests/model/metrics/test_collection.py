@@ -272,7 +272,9 @@ def test_a_state_saved_inside_an_epoch_goes_on_where_it_was():
 
 def test_a_state_of_an_empty_phase_is_empty_again():
     metrics = fill(everything(), [N])
+    metrics.update(step(penalty=torch.tensor(1.0)))
     metrics.load_state_dict(copy.deepcopy(everything().state_dict()))
+    assert "penalty" not in metrics.measurements()
     with pytest.raises(DataError):
         metrics.compute()
 

@@ -52,9 +52,18 @@ def test_the_state_goes_through_a_file_and_on(make):
 @pytest.mark.parametrize("make", METRICS.values(), ids=METRICS.keys())
 def test_a_loaded_state_can_be_computed_at_once_without_a_warning(make):
     metric, other = TorchMetric(make()), TorchMetric(make())
+    other.update(OUTPUT.roll(1), TARGET)
+    other.compute()  # and keeps the result, which is then another's
     metric.update(OUTPUT, TARGET)
     other.load_state_dict(copy.deepcopy(metric.state_dict()))
     torch.testing.assert_close(other.compute(), metric.compute())
+
+
+def test_a_loaded_state_lies_on_the_metrics_device():
+    metric, other = TorchMetric(MulticlassAUROC(K)), TorchMetric(MulticlassAUROC(K)).to("meta")
+    metric.update(OUTPUT, TARGET)
+    other.load_state_dict(copy.deepcopy(metric.state_dict()))
+    assert {tensor.device.type for tensor in other.metric.preds} == {"meta"}
 
 
 def test_before_anything_was_seen_there_is_assays_error_and_no_warning():

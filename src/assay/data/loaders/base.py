@@ -164,8 +164,8 @@ class BaseLoader(DataLoader[Any]):
         dataset = type(self.samples.dataset).__name__
         for worker, process in enumerate(getattr(iterator, "_workers", [])):
             if process.exitcode:
-                # torch deals batches out in turns, so the first that this worker owes is known; it may have died
-                # on a later one, when a finished batch was still on its way.
+                # torch deals batches out in turns, so the first that this worker owes is known; it may have
+                # died on a later one, when a finished batch was still on its way.
                 owed = number + (worker - number) % self.workers
                 key = keys[min(owed, len(keys) - 1)]
                 indices = self.samples.indices[key.positions].tolist()

@@ -72,7 +72,7 @@ class MetricSet:
     def update(self, step: Step) -> None:
         """Take in one batch; nothing of it, nor of its graph, is kept but sums."""
         wide = accumulator_dtype(self.device)
-        loss, weight = step.loss.detach().to(wide), step.count if step.weight is None else step.weight
+        loss, weight = step.loss.to(wide), step.count if step.weight is None else step.weight
         if self.loss_is_sum:
             self._loss.add(loss_total(loss, 1.0), step.count)
         else:
@@ -81,9 +81,7 @@ class MetricSet:
             if name not in self._values:
                 self._require_name(name)
                 self._values[name] = WeightedMean.zero(self.device)
-            self._values[name].add(
-                torch.as_tensor(value).detach().to(self.device, wide) * step.count, step.count
-            )
+            self._values[name].add(torch.as_tensor(value).to(self.device, wide) * step.count, step.count)
         output, target = _detached(step.output), _detached(step.target)
         for metric in self.metrics.values():
             metric.observe(output, target, step.count)
