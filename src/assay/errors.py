@@ -1,14 +1,14 @@
 """Every error that a user can cause or meet, with the exit code that the command line gives it.
 
-    AssayError                  70  a bug in assay, when nothing more exact fits
-    +-- ConfigError              2  the configuration or the command line is wrong (holds every problem found)
-    +-- DataError                3  the data is missing, damaged, or does not fit
-    +-- CheckpointError          4  a checkpoint is missing, damaged, or not of this model
-    +-- NonFiniteError           5  a loss, gradient or weight is NaN or infinite
-    +-- StorageError             6  the disk is full, read-only, or refuses to write
-    +-- RunBusyError             7  another process holds the run, or the run is finished
-    +-- MemoryExhaustedError     8  the device is out of memory
-    +-- Interrupted        130/143  a signal asked the run to stop; it was saved
+AssayError                  70  a bug in assay, when nothing more exact fits
++-- ConfigError              2  the configuration or the command line is wrong (holds every problem found)
++-- DataError                3  the data is missing, damaged, or does not fit
++-- CheckpointError          4  a checkpoint is missing, damaged, or not of this model
++-- NonFiniteError           5  a loss, gradient or weight is NaN or infinite
++-- StorageError             6  the disk is full, read-only, or refuses to write
++-- RunBusyError             7  another process holds the run, or the run is finished
++-- MemoryExhaustedError     8  the device is out of memory
++-- Interrupted        130/143  a signal asked the run to stop; it was saved
 """
 
 from __future__ import annotations

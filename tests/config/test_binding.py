@@ -123,9 +123,7 @@ def test_building_twice_gives_objects_that_share_nothing() -> None:
 def test_an_object_is_handed_on_as_it_is_and_takes_no_arguments() -> None:
     module = nn.Linear(1, 1)
     assert Bound("python:Linear", module, {}).build(num_classes=3) is module
-    assert problems(ANY, module, bias=True) == [
-        (("bias",), "'It' is an object already and takes no arguments")
-    ]
+    assert problems(ANY, module, bias=True) == [(("bias",), "'It' is an object already and takes no arguments")]
 
 
 def test_a_refusing_constructor_is_a_config_error_at_the_components_place() -> None:

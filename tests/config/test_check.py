@@ -25,9 +25,7 @@ PLAIN = {
     "logger": {"TensorBoardLogger": "textwrap:TextWrapper"},
 }
 KINDS = {name: Kind(name, ("builtins:object",), table) for name, table in PLAIN.items()} | {
-    "model": Kind(
-        "model", ("torch.nn:Module",), {"Net": "torch.nn:Linear"}, runtime=frozenset({"out_features"})
-    ),
+    "model": Kind("model", ("torch.nn:Module",), {"Net": "torch.nn:Linear"}, runtime=frozenset({"out_features"})),
     "loss": Kind("loss", ("torch.nn:Module",), {}, (Family("torch.nn", ("nn/modules/loss.py",)),)),
     "optimizer": Kind(
         "optimizer",
@@ -125,9 +123,7 @@ def test_all_mistakes_come_at_once_each_with_its_place(tmp_path: Path) -> None:
 }"""
     )
     found = failing(path, "trainer.args.levle=3")
-    places = {
-        key: (problem.place.line, problem.place.column) for key, problem in found.items() if problem.place
-    }
+    places = {key: (problem.place.line, problem.place.column) for key, problem in found.items() if problem.place}
     assert places == {
         "trainer.args.levle": (0, 0),
         "sed": (2, 3),
@@ -185,9 +181,7 @@ def test_a_component_of_the_wrong_shape_is_one_problem() -> None:
 
 
 def test_a_mistake_in_transforms_of_test_is_told_once() -> None:
-    config = changed(
-        data={"dataset": "Digits", "transforms": {"test": [{"type": "Normalize", "arg": 1}, "Normalise"]}}
-    )
+    config = changed(data={"dataset": "Digits", "transforms": {"test": [{"type": "Normalize", "arg": 1}, "Normalise"]}})
     assert set(failing(config)) == {"data.transforms.test.0.arg", "data.transforms.test.1.type"}
 
 
@@ -212,9 +206,7 @@ def test_the_test_split_chooses_only_where_that_is_said() -> None:
     class Trainer:
         def __init__(self, monitor: str) -> None: ...
 
-    config = changed(
-        trainer={"type": "T", "args": {"monitor": "max test/accuracy"}}, allow_test_selection=True
-    )
+    config = changed(trainer={"type": "T", "args": {"monitor": "max test/accuracy"}}, allow_test_selection=True)
     assert checked(config, objects={"T": Trainer}).config.allow_test_selection
     config["trainer"]["args"]["monitor"] = "max validation/accuracy"
     config["allow_test_selection"] = False
@@ -281,7 +273,5 @@ for name in ("syntax.json", "names.json", "gone.json"):
         print(name, len(error.problems))
 assert not {"torch", "numpy"} & set(sys.modules)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], check=True, cwd=tmp_path, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["syntax.json 1", "names.json 6", "gone.json 1"]

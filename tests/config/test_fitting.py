@@ -76,9 +76,7 @@ Kilo = NewType("Kilo", float)
         (numbers.Number | Sequence[float], [1, 2], [1.0, 2.0]),
     ],
 )
-def test_values_fit_and_come_out_as_the_annotation_wants_them(
-    annotation: Any, value: Any, fitted: Any
-) -> None:
+def test_values_fit_and_come_out_as_the_annotation_wants_them(annotation: Any, value: Any, fitted: Any) -> None:
     found = fit(annotation, value)
     assert found == fitted
     assert type(found) is type(fitted)

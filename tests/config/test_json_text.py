@@ -19,9 +19,7 @@ TEXT = """{
 def mistakes(text: str) -> list[tuple[str, int, int]]:
     problems = parse_json(text, "a.json").problems
     return [
-        (problem.message, problem.place.line, problem.place.column)
-        for problem in problems
-        if problem.place is not None
+        (problem.message, problem.place.line, problem.place.column) for problem in problems if problem.place is not None
     ]
 
 

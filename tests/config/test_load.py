@@ -149,21 +149,15 @@ def test_problems_of_all_files_come_together(tmp_path: Path) -> None:
 
 def test_another_type_replaces_the_whole_component(tmp_path: Path) -> None:
     write(tmp_path, "base.json", '{"o": {"type": "SGD", "args": {"lr": 1, "momentum": 2}}}')
-    other = load(
-        write(tmp_path, "a.json", '{"extends": "base.json", "o": {"type": "Adam", "args": {"lr": 3}}}')
-    )
+    other = load(write(tmp_path, "a.json", '{"extends": "base.json", "o": {"type": "Adam", "args": {"lr": 3}}}'))
     assert other.data == {"o": {"type": "Adam", "args": {"lr": 3}}}
-    same = load(
-        write(tmp_path, "b.json", '{"extends": "base.json", "o": {"type": "SGD", "args": {"lr": 3}}}')
-    )
+    same = load(write(tmp_path, "b.json", '{"extends": "base.json", "o": {"type": "SGD", "args": {"lr": 3}}}'))
     assert same.data == {"o": {"type": "SGD", "args": {"lr": 3, "momentum": 2}}}
 
 
 def test_a_bare_name_is_a_component_when_merged(tmp_path: Path) -> None:
     write(tmp_path, "base.json", '{"o": "SGD", "m": {"type": "Net", "args": {"w": 1}}, "n": {"type": "Net"}}')
-    path = write(
-        tmp_path, "a.json", '{"extends": "base.json", "o": {"args": {"lr": 1}}, "m": "Net", "n": "Other"}'
-    )
+    path = write(tmp_path, "a.json", '{"extends": "base.json", "o": {"args": {"lr": 1}}, "m": "Net", "n": "Other"}')
     assert load(path).data == {
         "o": {"type": "SGD", "args": {"lr": 1}},
         "m": {"type": "Net", "args": {"w": 1}},

@@ -44,9 +44,7 @@ def test_each_of_these_is_needed(section: str) -> None:
 
 def test_transforms_of_validation_are_those_of_test_unless_given() -> None:
     def types(transforms: dict[str, Any]) -> tuple[list[str], list[str]]:
-        found = Config.model_validate(
-            {**SMALL, "data": {"dataset": "D", "transforms": transforms}}
-        ).data.transforms
+        found = Config.model_validate({**SMALL, "data": {"dataset": "D", "transforms": transforms}}).data.transforms
         return [one.type for one in found.validation], [one.type for one in found.test]
 
     assert types({"train": ["A"], "test": ["B"]}) == (["B"], ["B"])
@@ -110,9 +108,7 @@ def test_the_whole_of_it_is_json_and_gives_itself_again() -> None:
         ({"logging": {"images": -1}}, ("logging", "images")),
     ],
 )
-def test_wrong_values_and_unknown_keys_are_refused_at_their_path(
-    sections: dict[str, Any], at: tuple[Any, ...]
-) -> None:
+def test_wrong_values_and_unknown_keys_are_refused_at_their_path(sections: dict[str, Any], at: tuple[Any, ...]) -> None:
     assert faults(**sections) == [at]
 
 

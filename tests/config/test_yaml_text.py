@@ -29,9 +29,7 @@ long: |
 def mistakes(text: str) -> list[tuple[str, int, int]]:
     problems = parse_yaml(text, "a.yaml").problems
     return [
-        (problem.message, problem.place.line, problem.place.column)
-        for problem in problems
-        if problem.place is not None
+        (problem.message, problem.place.line, problem.place.column) for problem in problems if problem.place is not None
     ]
 
 
@@ -87,9 +85,7 @@ def test_a_mistake_is_named_with_its_place(text: str, message: str, line: int, c
     assert (message, line, column) in mistakes(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "line"), [("a: [1, 2", 1), ("a: 1\n\tb: 2", 2), ("a: b: c", 1), ("a: 'x", 1)]
-)
+@pytest.mark.parametrize(("text", "line"), [("a: [1, 2", 1), ("a: 1\n\tb: 2", 2), ("a: b: c", 1), ("a: 'x", 1)])
 def test_broken_yaml_is_named_with_its_line(text: str, line: int) -> None:
     ((message, found, _),) = mistakes(text)
     assert message.startswith("this is not YAML: ")
@@ -105,9 +101,7 @@ def test_an_alias_is_a_copy_that_stands_where_the_alias_is() -> None:
 
 def test_an_alias_bomb_is_refused() -> None:
     lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    assert [message for message, *_ in mistakes("\n".join(lines))] == [
-        "aliases make the configuration too large"
-    ]
+    assert [message for message, *_ in mistakes("\n".join(lines))] == ["aliases make the configuration too large"]
 
 
 def test_no_damaged_text_breaks_the_parser() -> None:

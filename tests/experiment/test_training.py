@@ -130,9 +130,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(project: Path, tiny: T
     assert stopped.status["state"] == "interrupted"
     assert stopped.status["step"] == stop_at + 1
     # The signal is no part of the run: it is resumed by the trainer without it.
-    resumed = train(
-        tiny(RICH), resume=stopped.path, allow_change=["trainer"]
-    )
+    resumed = train(tiny(RICH), resume=stopped.path, allow_change=["trainer"])
     assert lines(resumed) == lines(whole)
     assert same(weights(resumed), weights(whole))
     assert same(weights(resumed, "best"), weights(whole, "best"))
@@ -315,7 +313,8 @@ def test_a_run_starts_from_the_weights_of_another(project: Path, tiny: Tiny) -> 
 
 @pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16", "float16"])
 def test_every_precision_trains(project: Path, tiny: Tiny, precision: str) -> None:
-    run = train(tiny({"host": {"precision": precision}, "trainer.args.epochs": 4, "optimizer.args": {"lr": 0.5, "momentum": 0.9}}))
+    changes = {"trainer.args.epochs": 4, "optimizer.args": {"lr": 0.5, "momentum": 0.9}}
+    run = train(tiny({"host": {"precision": precision}, **changes}))
     assert run.best["validation/accuracy"] > 0.8
 
 

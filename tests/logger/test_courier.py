@@ -50,15 +50,11 @@ def test_a_run_that_was_resumed_goes_on(run: Any) -> None:
     assert watch.status is None
 
 
-def test_a_free_lock_is_tried_again_only_when_somebody_has_taken_it(
-    run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_free_lock_is_tried_again_only_when_somebody_has_taken_it(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run.hold()
     run.release()
     tried: list[Path] = []
-    monkeypatch.setattr(
-        "assay.logger.courier.is_held", lambda path: bool(tried.append(path)) or is_held(path)
-    )
+    monkeypatch.setattr("assay.logger.courier.is_held", lambda path: bool(tried.append(path)) or is_held(path))
     watch = Watch(run.folder)
     for _ in range(5):
         watch.look()
@@ -91,9 +87,7 @@ def test_once_delivers_what_there_is_and_leaves_a_living_run_open(run: Any) -> N
     assert run.seen("close") == ["running"]
 
 
-def test_without_the_project_a_logger_of_it_is_refused_and_what_is_left_is_said(
-    run: Any, tmp_path: Path
-) -> None:
+def test_without_the_project_a_logger_of_it_is_refused_and_what_is_left_is_said(run: Any, tmp_path: Path) -> None:
     run.append(3)
     result = _courier(run, "--once", "--root", str(tmp_path))
     assert result.returncode == 6

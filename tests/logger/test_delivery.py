@@ -171,6 +171,7 @@ def test_a_cursor_written_after_a_cut_by_one_who_missed_it_does_not_hide_it(
     deliver(run)
     assert run.seen("record")[7:] == list(range(3, 12))
     assert run.seen("start") == [-1, 2]
+    assert deliver(run).sent == 0
 
 
 def test_files_are_delivered_and_again_when_they_have_changed(run: Any, deliver: Callable[..., Any]) -> None:
@@ -216,9 +217,7 @@ def test_a_logger_that_cannot_be_built_is_said_once_and_given_up(
 
 
 def test_loggers_of_one_type_have_a_cursor_each() -> None:
-    config = {
-        "loggers": ["A", {"type": "m.n:B", "args": {"x": 1}}, {"type": "A"}, {"type": "A", "args": None}]
-    }
+    config = {"loggers": ["A", {"type": "m.n:B", "args": {"x": 1}}, {"type": "A"}, {"type": "A", "args": None}]}
     found = [(component.name, component.type, component.args) for component in components(config)]
     assert found == [("A", "A", {}), ("m.n.B", "m.n:B", {"x": 1}), ("A-2", "A", {}), ("A-3", "A", {})]
     assert components({}) == []

@@ -82,9 +82,7 @@ def test_a_courier_delivers_a_run_as_it_grows_and_ends_with_it(
     assert _scalars(run.folder) == _journalled(run.folder)
 
 
-def test_the_death_of_the_trainer_ends_the_courier(
-    make_run: Callable[..., Any], start_courier: Start
-) -> None:
+def test_the_death_of_the_trainer_ends_the_courier(make_run: Callable[..., Any], start_courier: Start) -> None:
     run = make_run(WITNESS)
     run.hold()
     run.append(4)
@@ -122,9 +120,7 @@ def test_a_courier_killed_again_and_again_loses_and_doubles_nothing(
     assert sorted(set(seen)) == list(range(5500))  # a logger without memory sees a batch twice at most
 
 
-def test_a_sigterm_ends_a_courier_between_two_batches(
-    make_run: Callable[..., Any], start_courier: Start
-) -> None:
+def test_a_sigterm_ends_a_courier_between_two_batches(make_run: Callable[..., Any], start_courier: Start) -> None:
     run = make_run(WITNESS)
     run.hold()
     run.append(20)
@@ -149,9 +145,7 @@ def test_a_logger_that_hangs_delays_neither_the_others_nor_the_end(
     assert "6 records are not delivered to own_loggers.Hanging" in _log(run)
 
 
-def test_after_its_deadline_a_courier_says_what_is_left(
-    make_run: Callable[..., Any], start_courier: Start
-) -> None:
+def test_after_its_deadline_a_courier_says_what_is_left(make_run: Callable[..., Any], start_courier: Start) -> None:
     run = make_run(WITNESS, "TensorBoardLogger", "NoLogger")
     (run.folder / "down").touch()
     run.append(7)
@@ -238,9 +232,7 @@ def test_a_courier_is_a_nice_process_of_its_own_without_torch(
     assert facts["session"] != os.getsid(0)
 
 
-def test_the_journal_of_a_run_does_not_feel_its_courier_die(
-    make_run: Callable[..., Any], start_courier: Start
-) -> None:
+def test_the_journal_of_a_run_does_not_feel_its_courier_die(make_run: Callable[..., Any], start_courier: Start) -> None:
     run = make_run(WITNESS)
     run.hold()
     courier = start_courier(run)

@@ -54,9 +54,7 @@ def entry(scheduler: Any, unit: Unit = "epoch", priority: int | None = None, **a
 
 def dynamic(unit: Unit = "epoch", priority: int | None = None, **values: float) -> Scheduled:
     """`dynamic(at0=0.1, at4=0.05)`."""
-    return entry(
-        DynamicLR, unit, priority, values={at.removeprefix("at"): rate for at, rate in values.items()}
-    )
+    return entry(DynamicLR, unit, priority, values={at.removeprefix("at"): rate for at, rate in values.items()})
 
 
 def sgd(*lrs: float, own: float = 0.1, **kwargs: Any) -> SGD:
@@ -71,9 +69,7 @@ def boundaries(epochs: int = EPOCHS, steps: int = STEPS) -> Iterator[Unit]:
             yield "batch"
 
 
-def rates_by_epoch(
-    *entries: Scheduled, epochs: int = EPOCHS, optimizer: Optimizer | None = None
-) -> list[float]:
+def rates_by_epoch(*entries: Scheduled, epochs: int = EPOCHS, optimizer: Optimizer | None = None) -> list[float]:
     """The first group's rate in every epoch, in a run that makes its updates."""
     optimizer = optimizer or sgd()
     sequence = Sequence(entries, optimizer, epochs_total=epochs, steps_total=epochs * STEPS)
@@ -87,9 +83,7 @@ def rates_by_epoch(
     return rates
 
 
-def rates_by_step(
-    *entries: Scheduled, epochs: int = EPOCHS, optimizer: Optimizer | None = None
-) -> list[float]:
+def rates_by_step(*entries: Scheduled, epochs: int = EPOCHS, optimizer: Optimizer | None = None) -> list[float]:
     optimizer = optimizer or sgd()
     sequence = Sequence(entries, optimizer, epochs_total=epochs, steps_total=epochs * STEPS)
     rates = []
@@ -103,9 +97,7 @@ def rates_by_step(
 
 def values(optimizer: Optimizer) -> list[dict[str, Any]]:
     """All that the groups hold, but their parameters."""
-    return [
-        {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
-    ]
+    return [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
 
 
 def through_a_file(state: dict[str, Any]) -> dict[str, Any]:

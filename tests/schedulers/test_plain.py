@@ -48,9 +48,7 @@ def test_the_copy_shares_nothing_with_the_original() -> None:
     assert copy["tensor"].item() == 0.0
 
 
-@pytest.mark.parametrize(
-    "value", [deque([1]), Path("x"), np.zeros(2), object()], ids=lambda v: type(v).__name__
-)
+@pytest.mark.parametrize("value", [deque([1]), Path("x"), np.zeros(2), object()], ids=lambda v: type(v).__name__)
 def test_anything_else_is_named(value: object) -> None:
     with pytest.raises(NotPlain, match=r"outer\.inner, a .*" + type(value).__name__):
         plain_state({"outer": {"inner": value}})

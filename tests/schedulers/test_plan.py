@@ -47,9 +47,7 @@ def test_groups_keep_their_ratio_to_the_defaults() -> None:
 
 
 def test_a_run_that_ends_by_its_updates_has_a_plan_of_that_length() -> None:
-    rows = plan(
-        [entry("CosineAnnealingLR")], [{"lr": 0.1}], epochs=10, steps_per_epoch=4, max_steps=7, every="batch"
-    )
+    rows = plan([entry("CosineAnnealingLR")], [{"lr": 0.1}], epochs=10, steps_per_epoch=4, max_steps=7, every="batch")
     assert [(row.epoch, row.step) for row in rows] == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 4), (1, 5), (1, 6)]
     assert rows[-1].rates[0] == pytest.approx(0.05)
 

@@ -117,9 +117,7 @@ def walk(sequence: Sequence, optimizer: Optimizer, first: int = 0, last: int | N
         if number < first or (last is not None and number >= last):
             continue
         sequence.advance(unit, MONITORED[epoch] if unit == "epoch" else None)
-        seen.append(
-            (sequence.holder, [{k: plain(v) for k, v in group.items()} for group in values(optimizer)])
-        )
+        seen.append((sequence.holder, [{k: plain(v) for k, v in group.items()} for group in values(optimizer)]))
     return seen
 
 

@@ -10,7 +10,6 @@ from torch.optim import AdamW, lr_scheduler
 
 from assay.config.binding import Bound
 from assay.errors import ConfigError, Place
-from assay.schedulers.base import BaseScheduler
 from assay.schedulers.dynamic import DynamicLR
 from assay.schedulers.sequence import Direction, Scheduled, Sequence
 
@@ -68,9 +67,7 @@ def test_a_plateau_counts_only_the_validations_after_its_start() -> None:
 
 def test_a_plateau_does_not_step_without_a_new_value() -> None:
     optimizer = sgd()
-    sequence = Sequence(
-        [entry("ReduceLROnPlateau", factor=0.5, patience=0)], optimizer, epochs_total=9, steps_total=9
-    )
+    sequence = Sequence([entry("ReduceLROnPlateau", factor=0.5, patience=0)], optimizer, epochs_total=9, steps_total=9)
     for monitored in (None, 1.0, None, None, None):
         sequence.advance("epoch", monitored)
         assert optimizer.param_groups[0]["lr"] == 0.1
@@ -93,9 +90,7 @@ def test_nan_is_a_bad_epoch_for_a_plateau(direction: Direction) -> None:
     [({}, 0.1), ({"mode": "min"}, 0.05)],
     ids=["from the monitor", "as the configuration says"],
 )
-def test_a_plateau_takes_its_mode_from_the_monitor_unless_it_is_given(
-    args: dict[str, Any], rate: float
-) -> None:
+def test_a_plateau_takes_its_mode_from_the_monitor_unless_it_is_given(args: dict[str, Any], rate: float) -> None:
     optimizer = sgd()
     entries = [entry("ReduceLROnPlateau", factor=0.5, patience=0, **args)]
     sequence = Sequence(entries, optimizer, epochs_total=9, steps_total=9, direction="max")
@@ -105,10 +100,7 @@ def test_a_plateau_takes_its_mode_from_the_monitor_unless_it_is_given(
 
 
 def test_dynamic_alone_holds_its_last_rate() -> None:
-    assert (
-        rates_by_epoch(dynamic(at0=0.01, at3=0.1, at5=0.001), epochs=8)
-        == [0.01] * 3 + [0.1] * 2 + [0.001] * 3
-    )
+    assert rates_by_epoch(dynamic(at0=0.01, at3=0.1, at5=0.001), epochs=8) == [0.01] * 3 + [0.1] * 2 + [0.001] * 3
 
 
 def test_without_an_entry_for_zero_the_optimizers_own_rate_holds() -> None:
@@ -125,9 +117,7 @@ def test_one_cycle_by_batches_is_torchs_own() -> None:
         optimizer.step()
         reference.step()
     optimizer = sgd()
-    sequence = Sequence(
-        [entry("OneCycleLR", "batch", max_lr=0.4)], optimizer, epochs_total=12, steps_total=36
-    )
+    sequence = Sequence([entry("OneCycleLR", "batch", max_lr=0.4)], optimizer, epochs_total=12, steps_total=36)
     found = []
     for unit in boundaries():
         sequence.advance(unit)
@@ -270,9 +260,7 @@ def test_the_holder_is_the_one_that_steers() -> None:
 
 
 def test_after_the_end_of_all_the_last_one_holds() -> None:
-    sequence = Sequence(
-        [dynamic(at0=0.1), entry("ConstantLR", total_iters=1)], sgd(), epochs_total=4, steps_total=4
-    )
+    sequence = Sequence([dynamic(at0=0.1), entry("ConstantLR", total_iters=1)], sgd(), epochs_total=4, steps_total=4)
     for _ in range(4):
         sequence.advance("epoch")
     assert sequence.holder == ("ConstantLR",)
@@ -328,81 +316,12 @@ def test_every_scheduler_that_cannot_be_made_is_named_before_the_run() -> None:
     entries = [
         dynamic(at0=0.1, at40=0.01),
         entry("CosineAnnealingWarmRestarts", T_0=0),
-        Scheduled(
-            Bound("StepLR", lr_scheduler.StepLR, {"step_size": 0}, "schedulers.2", Place("c.json", 7, 9))
-        ),
+        Scheduled(Bound("StepLR", lr_scheduler.StepLR, {"step_size": 0}, "schedulers.2", Place("c.json", 7, 9))),
         entry("OneCycleLR", max_lr=[0.1, 0.2, 0.3]),
     ]
     with pytest.raises(ConfigError) as caught:
         Sequence(entries, sgd(), epochs_total=50, steps_total=50)
     problems = caught.value.problems
     assert {problem.key for problem in problems} == {"schedulers.1", "schedulers.2", "schedulers.3"}
-    assert next(problem.place for problem in problems if problem.key == "schedulers.2") == Place(
-        "c.json", 7, 9
-    )
+    assert next(problem.place for problem in problems if problem.key == "schedulers.2") == Place("c.json", 7, 9)
     assert "ZeroDivisionError" in next(problem.found for problem in problems if problem.key == "schedulers.2")
-
-
-def test_one_cycle_without_a_momentum_to_cycle_is_an_error_before_the_run() -> None:
-    optimizer = torch.optim.Adagrad([torch.nn.Parameter(torch.ones(2))], lr=0.1)
-    with pytest.raises(ConfigError, match="momentum"):
-        Sequence(
-            [dynamic(at5=1.0), entry("OneCycleLR", max_lr=1.0)], optimizer, epochs_total=9, steps_total=9
-        )
-
-
-def test_bad_values_of_dynamic_are_told_with_their_key() -> None:
-    with pytest.raises(ConfigError) as caught:
-        Sequence(
-            [entry("StepLR", step_size=1), dynamic(at0=0.1, ten=0.5)], sgd(), epochs_total=9, steps_total=9
-        )
-    assert [problem.key for problem in caught.value.problems] == ["schedulers.1.args.values.ten"]
-
-
-def test_a_plateau_by_batches_is_an_error() -> None:
-    with pytest.raises(ConfigError) as caught:
-        Sequence([entry("ReduceLROnPlateau", "batch")], sgd(), epochs_total=9, steps_total=9)
-    assert caught.value.problems[0].key == "schedulers.0.unit"
-
-
-def test_a_scheduler_tied_to_an_optimizer_is_an_error() -> None:
-    ready = Scheduled(Bound("object", lr_scheduler.StepLR(sgd(), 1)))
-    with pytest.raises(ConfigError, match="tied to an optimizer"):
-        Sequence([ready], sgd(), epochs_total=9, steps_total=9)
-
-
-def test_a_scheduler_whose_state_cannot_be_saved_is_an_error_before_the_run() -> None:
-    class Keeps(lr_scheduler.StepLR):
-        def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-            self.seen = iter([1])
-            super().__init__(optimizer, 1)
-
-    with pytest.raises(ConfigError, match="a checkpoint cannot hold") as caught:
-        Sequence([entry(Keeps)], sgd(), epochs_total=9, steps_total=9)
-    assert "seen" in caught.value.problems[0].found
-
-
-def test_a_short_scheduler_is_not_tried_beyond_its_end() -> None:
-    class Table(BaseScheduler):
-        def value(self, position: int) -> float:
-            return [0.3, 0.2][position]
-
-        @property
-        def end(self) -> int:
-            return 1
-
-    assert rates_by_epoch(entry(Table), epochs=3) == [0.3, 0.2, 0.2]
-
-
-def test_a_scheduler_that_fails_in_the_middle_is_named() -> None:
-    class Table(BaseScheduler):
-        def value(self, position: int) -> float:
-            return [0.3, 0.2, 0.1][position]
-
-    sequence = Sequence([entry(Table)], sgd(), epochs_total=9, steps_total=9)
-    for _ in range(3):
-        sequence.advance("epoch")
-    with pytest.raises(ConfigError, match="Table") as caught:
-        sequence.advance("epoch")
-    assert "IndexError" in caught.value.problems[0].found
-    assert "test_sequence.py" in caught.value.problems[0].found

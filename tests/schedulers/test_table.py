@@ -18,9 +18,7 @@ def test_every_name_stands_for_a_scheduler() -> None:
         assert find(SCHEDULERS, name, ALLOWED).__name__ == name
 
 
-@pytest.mark.parametrize(
-    "name", ["StepLR", "CosineAnnealingLR", "OneCycleLR", "ReduceLROnPlateau", "LinearLR"]
-)
+@pytest.mark.parametrize("name", ["StepLR", "CosineAnnealingLR", "OneCycleLR", "ReduceLROnPlateau", "LinearLR"])
 def test_torchs_schedulers_have_their_names(name: str) -> None:
     assert name in SCHEDULERS.names()
 

@@ -83,9 +83,7 @@ def test_it_starts_from_the_rate_it_finds_and_not_from_one_left_behind() -> None
         ("ConstantLR", {"factor": 0.0}, "schedulers.0.args.factor"),
     ],
 )
-def test_arguments_that_torch_takes_and_then_chokes_on_are_errors(
-    name: str, args: dict[str, Any], key: str
-) -> None:
+def test_arguments_that_torch_takes_and_then_chokes_on_are_errors(name: str, args: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Sequence([entry(name, **args)], sgd(), epochs_total=9, steps_total=9)
     assert [problem.key for problem in caught.value.problems] == [key]

@@ -55,9 +55,7 @@ def test_values_come_back_as_they_were_written(path: Path) -> None:
 
 
 def test_numbers_of_numpy_are_written_as_numbers(path: Path) -> None:
-    Journal(path).append(
-        phase="train", epoch=0, step=0, samples=0, values={"a": np.float32(0.5), "b": np.int64(2)}
-    )
+    Journal(path).append(phase="train", epoch=0, step=0, samples=0, values={"a": np.float32(0.5), "b": np.int64(2)})
     assert next(read(path)).values == {"a": 0.5, "b": 2.0}
 
 
@@ -65,9 +63,7 @@ def test_every_line_is_strict_json_with_the_promised_fields(path: Path) -> None:
     def refuse(constant: str) -> NoReturn:
         raise AssertionError(f"{constant} is not JSON")
 
-    Journal(path).append(
-        phase="train", epoch=0, step=1, samples=2, values={"loss": math.nan, "lr": -math.inf}
-    )
+    Journal(path).append(phase="train", epoch=0, step=1, samples=2, values={"loss": math.nan, "lr": -math.inf})
     line = json.loads(path.read_text(), parse_constant=refuse)
     assert list(line) == ["id", "time", "phase", "epoch", "step", "samples", "values"]
     assert line["values"] == {"loss": "NaN", "lr": "-Infinity"}
@@ -120,14 +116,10 @@ def test_more_damage_than_a_torn_line_is_not_thrown_away(path: Path) -> None:
     assert path.read_bytes() == damaged
 
 
-def test_a_disk_that_takes_half_a_line_leaves_no_part_of_it(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_takes_half_a_line_leaves_no_part_of_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = _write(path, 1)
     whole, write = path.read_bytes(), os.write
-    monkeypatch.setattr(
-        module.os, "write", lambda descriptor, line: write(descriptor, line[: len(line) // 2])
-    )
+    monkeypatch.setattr(module.os, "write", lambda descriptor, line: write(descriptor, line[: len(line) // 2]))
     with pytest.raises(StorageError, match="the disk took"):
         journal.append(phase="train", epoch=0, step=0, samples=0, values={})
     assert path.read_bytes() == whole
@@ -182,9 +174,7 @@ while True:
     sys.stdout.write(f"{number}\\n")
     sys.stdout.flush()
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for _ in range(200):
             told = int(process.stdout.readline())
@@ -240,6 +230,12 @@ def test_a_cut_of_nothing_changes_nothing(tmp_path: Path) -> None:
     assert _cursor(tmp_path, "at")["id"] == 4
 
 
+def test_a_run_without_a_journal_is_cut_at_its_beginning_only(tmp_path: Path) -> None:
+    assert cut(tmp_path, 0, 0) == 0
+    with pytest.raises(StorageError, match="No such file"):
+        cut(tmp_path, 10, 1)
+
+
 def test_a_cut_leaves_a_torn_line_out_of_the_archive(tmp_path: Path) -> None:
     offset, kept, gone = _run_with_cursors(tmp_path)
     with (tmp_path / JOURNAL).open("ab") as stream:
@@ -261,12 +257,8 @@ class _Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize(
-    "place", ["write", "half a write", "sync", "fsync_folder", "write_json", "ftruncate", "fsync"]
-)
-def test_a_cut_killed_anywhere_can_be_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
+@pytest.mark.parametrize("place", ["write", "half a write", "sync", "fsync_folder", "write_json", "ftruncate", "fsync"])
+def test_a_cut_killed_anywhere_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     offset, kept, gone = _run_with_cursors(tmp_path, far=4)
     real = Journal.write
 

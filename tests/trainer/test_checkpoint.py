@@ -84,7 +84,9 @@ def test_a_named_checkpoint_that_is_damaged_is_an_error_without_falling_back(tmp
         checkpoints.load("step-00000002")
 
 
-def test_a_save_that_fails_leaves_the_older_ones_and_no_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_that_fails_leaves_the_older_ones_and_no_remains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoints = Checkpoints(tmp_path)
     save(checkpoints, 1)
 

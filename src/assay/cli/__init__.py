@@ -17,16 +17,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # loaded step takes three times as long. It is read when torch is imported, so it is set here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from assay.cli.app import app
-    from assay.errors import AssayError
+    from assay.config.rendering import render
+    from assay.errors import AssayError, ConfigError
 
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    debug, everything = "--debug" in given, "--all" in given
     try:
-        app([argument for argument in given if argument != "--debug"], standalone_mode=True)
+        app([argument for argument in given if argument not in ("--debug", "--all")], standalone_mode=True)
     except AssayError as error:
         if debug:
             traceback.print_exc()
-        sys.stderr.write(f"error: {error}\n")
+        text = str(error)
+        if isinstance(error, ConfigError) and not everything:
+            text = render(error.problems)
+        sys.stderr.write(f"error: {text}\n")
         if error.exit_code == 70 and not debug:
             sys.stderr.write("run it again with --debug to see the traceback\n")
         sys.exit(error.exit_code)

@@ -38,7 +38,7 @@ def _json(value: Any) -> None:
 
 def _figure(value: float | None) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value:.6g}" if isinstance(value, (int, float)) else str(value)
 
 

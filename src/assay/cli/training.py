@@ -9,7 +9,9 @@ import typer
 
 __all__ = ["test", "train"]
 
-Allow = Annotated[list[str] | None, typer.Option("--allow", metavar="PACKAGE", help="A package components may come from.")]
+Allow = Annotated[
+    list[str] | None, typer.Option("--allow", metavar="PACKAGE", help="A package that components may come from.")
+]
 
 
 def train(

@@ -94,9 +94,7 @@ def bind(
     problems: list[tuple[tuple[str | int, ...], Problem]] = []
     if inspect.isabstract(obj):
         missing = ", ".join(sorted(obj.__abstractmethods__))
-        problems.append(
-            ((), Problem(f"{name!r} is abstract", found=f"no {missing}", hint="name a subclass of it"))
-        )
+        problems.append(((), Problem(f"{name!r} is abstract", found=f"no {missing}", hint="name a subclass of it")))
     for argument, value in args.items():
         if argument not in known:
             if not bound.parameters.open:

@@ -177,9 +177,7 @@ def locate(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind] = ())
     for other in others:
         if other is not kind and name in other.names():
             article = "an" if other.name[0] in "aeiou" else "a"
-            raise Refused(
-                Problem(f"{name!r} is {article} {other.name}, and a {kind.name} belongs here", found=name)
-            )
+            raise Refused(Problem(f"{name!r} is {article} {other.name}, and a {kind.name} belongs here", found=name))
     near = nearest(name, kind.names())
     families = " or ".join(family.package for family in kind.families)
     choices = [
@@ -197,9 +195,7 @@ def _no_module(module: str, allowed: Allowed) -> Problem:
     depth = next(n for n in range(1, len(parts) + 1) if not allowed.spec(".".join(parts[:n])))
     parent = allowed.spec(".".join(parts[: depth - 1]))
     folders = list((parent.submodule_search_locations if parent else None) or [])
-    near = nearest(
-        parts[depth - 1], (file.stem for folder in folders for file in Path(folder).glob("[!_.]*"))
-    )
+    near = nearest(parts[depth - 1], (file.stem for folder in folders for file in Path(folder).glob("[!_.]*")))
     return Problem(
         f"the project has no module {module!r}",
         found=module,
@@ -256,9 +252,9 @@ def _import_problem(module: str, error: BaseException) -> Problem:
 
 
 def _check(kind: Kind, name: str, obj: Any, allowed: Allowed) -> None:
-    bases = tuple(import_path(base) for base in kind.base)
     if inspect.isclass(obj):
-        fits = any(issubclass(obj, base) for base in bases)
+        # The first base that fits is enough: torchmetrics, the second one of metrics, takes a second to import.
+        fits = any(issubclass(obj, import_path(base)) for base in kind.base)
     else:
         fits = kind.functions and inspect.isfunction(obj)
     if not fits:
@@ -268,8 +264,7 @@ def _check(kind: Kind, name: str, obj: Any, allowed: Allowed) -> None:
             Problem(
                 f"{name!r} is not a {kind.name}",
                 found=f"{is_what} defined in {getattr(obj, '__module__', '?')}",
-                expected=f"a subclass of {wanted}"
-                + (", or a function that returns one" if kind.functions else ""),
+                expected=f"a subclass of {wanted}" + (", or a function that returns one" if kind.functions else ""),
             )
         )
     if name in kind.table:
@@ -308,9 +303,7 @@ def _names_in(top: str, source: tuple[str, ...]) -> frozenset[str]:
 def _public(tree: ast.Module) -> set[str]:
     """The `__all__` of a module, or, where it has none, the names that it imports from elsewhere."""
     for node in tree.body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets
-        ):
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
             # Some lists are sums of lists: every string in the expression is a name.
             return {
                 part.value

@@ -87,9 +87,7 @@ def _decoded(content: bytes, file: str) -> str:
         before = content[: error.start].decode("utf-8")
         place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
         found = f"byte 0x{content[error.start]:02x}"
-        raise ConfigError.of(
-            Problem("the file is not UTF-8 text", place, "", found, "UTF-8", hint)
-        ) from error
+        raise ConfigError.of(Problem("the file is not UTF-8 text", place, "", found, "UTF-8", hint)) from error
 
 
 def plain(value: Any, place: Place, at: At = ()) -> Document:
@@ -124,7 +122,5 @@ def _plain(value: Any, place: Place, at: At, document: Document) -> Any:
         return float(value)
     found = f"{value!r:.60}, a {type(value).__name__}"
     expected = "an object, list, string, finite number, true, false or null"
-    document.problems.append(
-        Problem("this value has no place in a configuration", place, dotted(at), found, expected)
-    )
+    document.problems.append(Problem("this value has no place in a configuration", place, dotted(at), found, expected))
     return None

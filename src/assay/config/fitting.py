@@ -56,9 +56,7 @@ class Misfit(Exception):
 
     def inside(self, key: str | int) -> list[Fault]:
         """The faults as seen from what holds the value at `key`."""
-        return [
-            ((key, *path), wrong, found, wanted, hint) for path, wrong, found, wanted, hint in self.faults
-        ]
+        return [((key, *path), wrong, found, wanted, hint) for path, wrong, found, wanted, hint in self.faults]
 
 
 def show(value: Any) -> str:
@@ -267,11 +265,7 @@ def _each(parts: Iterable[tuple[Any, Any, Any]]) -> list[Any]:
 
 def _member(cls: type[enum.Enum], value: Any) -> enum.Enum:
     for member in cls:
-        if (
-            member is value
-            or (type(member.value) is type(value) and member.value == value)
-            or member.name == value
-        ):
+        if member is value or (type(member.value) is type(value) and member.value == value) or member.name == value:
             return member
     raise Misfit.of(value, "one of " + ", ".join(repr(member.value) for member in cls))
 

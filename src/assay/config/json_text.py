@@ -158,9 +158,7 @@ class _Parser:
             self.problem("a comma is missing before this", self.position, ",")
         if not character:
             start = self.place(opened)
-            raise self.stop(
-                f"{self.text[opened]!r} of line {start.line} is never closed", self.position, closing
-            )
+            raise self.stop(f"{self.text[opened]!r} of line {start.line} is never closed", self.position, closing)
         if character == closing:
             self.position += 1
             return True
@@ -217,9 +215,7 @@ class _Parser:
                 self.problem("the zero character stands in a string", start, "text")
                 return ""
             return chr(int(digits, 16))
-        self.problem(
-            "this escape is unknown", start, '\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX', "write \\\\ for \\"
-        )
+        self.problem("this escape is unknown", start, '\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX', "write \\\\ for \\")
         self.position += 1
         return "\\"
 

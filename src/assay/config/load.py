@@ -91,9 +91,7 @@ class _Loader:
                 self.problems.append(Problem("too many files are extended", named, "extends", found))
         elif resolved in chain:
             names = " → ".join(str(file) for file in [*chain[chain.index(resolved) :], resolved])
-            self.problems.append(
-                Problem("configurations extend each other in a circle", named, "extends", names)
-            )
+            self.problems.append(Problem("configurations extend each other in a circle", named, "extends", names))
         elif parse is None:
             place, found = named or Place(str(path)), path.suffix or "a name without an ending"
             expected = ".json, .yaml or .yml"
@@ -142,9 +140,7 @@ def _settings(overrides: Sequence[str], problems: list[Problem]) -> list[Documen
         name, equals, text = override.partition("=")
         parts = name.strip().split(".")
         if not equals or not all(parts) or len(parts) > MAX_DEPTH:
-            problems.append(
-                Problem("this setting cannot be read", place, "", override, "--set section.key=value")
-            )
+            problems.append(Problem("this setting cannot be read", place, "", override, "--set section.key=value"))
             continue
         parsed = parse_json(text, place.file)
         if not parsed.problems:

@@ -59,9 +59,7 @@ class Layers:
         if isinstance(top, _Patch) and base is not None and not isinstance(base, dict):
             place = document.values[at]
             raise ConfigError.of(
-                Problem(
-                    f"nothing can be set inside {dotted(at)}", place, dotted(at), f"{base!r:.60}", "an object"
-                )
+                Problem(f"nothing can be set inside {dotted(at)}", place, dotted(at), f"{base!r:.60}", "an object")
             )
         if not (isinstance(base, dict) and isinstance(top, dict)) or _is_another(base, top):
             if at in self.values:
@@ -86,9 +84,7 @@ class Layers:
         if not 0 <= index <= len(base):
             expected = f"0 to {len(base) - 1}, or {len(base)} for one more" if base else "0 for the first"
             key = dotted((*at, part))
-            raise ConfigError.of(
-                Problem(f"{dotted(at)} is a list of {len(base)}", place, key, part, expected)
-            )
+            raise ConfigError.of(Problem(f"{dotted(at)} is a list of {len(base)}", place, key, part, expected))
         if item is None:
             hint = f"set the whole list: --set {dotted(at)}=[…]"
             problem = Problem("null does not delete from a list", place, dotted((*at, index)), hint=hint)

@@ -26,8 +26,6 @@ def render(problems: Sequence[Problem], full: int = 5, most: int = 20) -> str:
 
 
 def _line(problem: Problem) -> str:
-    where = " ".join(
-        part for part in (str(problem.place or ""), f"({problem.key})" if problem.key else "") if part
-    )
+    where = " ".join(part for part in (str(problem.place or ""), f"({problem.key})" if problem.key else "") if part)
     hint = f"; {problem.hint}" if problem.hint else ""
     return f"{where}: {problem.message}{hint}" if where else f"{problem.message}{hint}"

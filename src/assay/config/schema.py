@@ -145,12 +145,8 @@ class Trainer(Component):
 class Scheduler(Component):
     """A learning-rate scheduler and its place in the sequence."""
 
-    unit: Literal["epoch", "batch"] = Field(
-        default="epoch", description="What one step of the scheduler counts."
-    )
-    priority: int | None = Field(
-        default=None, description="Lower goes first; default: 0 for DynamicLR, 1 for others."
-    )
+    unit: Literal["epoch", "batch"] = Field(default="epoch", description="What one step of the scheduler counts.")
+    priority: int | None = Field(default=None, description="Lower goes first; default: 0 for DynamicLR, 1 for others.")
 
 
 class Group(BaseModel):
@@ -177,17 +173,13 @@ class Optimizer(Component):
 class Host(Section):
     """The machine: where and how numbers are computed."""
 
-    device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$", description="Where to train."
-    )
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$", description="Where to train.")
     precision: Literal["float64", "float32", "bfloat16", "float16"] = Field(
         default="float32", description="Of the forward pass; bfloat16 and float16 are mixed precision."
     )
     compile: bool = Field(default=False, description="Compile the model with torch.compile.")
     deterministic: bool = Field(default=True, description="Use deterministic algorithms only.")
-    threads: int | None = Field(
-        default=None, ge=1, le=4096, description="CPU threads; null: one per physical core."
-    )
+    threads: int | None = Field(default=None, ge=1, le=4096, description="CPU threads; null: one per physical core.")
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
         default="auto", description="Layout of images and weights in memory."
     )
@@ -196,9 +188,7 @@ class Host(Section):
 class Split(Section):
     """What is held back from training; a share below 1, a number of samples, or 0 for none."""
 
-    validation: Share | None = Field(
-        default=None, description="null: the dataset's own split, else 0.1 of train."
-    )
+    validation: Share | None = Field(default=None, description="null: the dataset's own split, else 0.1 of train.")
     test: Share | None = Field(default=None, description="null: the dataset's own split.")
 
 
@@ -259,9 +249,7 @@ class Logging(Section):
 
     every: ByTraining = Field(default=Duration(1, "ep"), description="How often training is recorded.")
     images: int = Field(default=0, ge=0, description="How many input images of a split are kept.")
-    histograms: bool = Field(
-        default=False, description="Whether histograms of weights and gradients are kept."
-    )
+    histograms: bool = Field(default=False, description="Whether histograms of weights and gradients are kept.")
     system: ByTime | None = Field(default=None, description="How often the machine is measured; null: never.")
 
 

@@ -54,11 +54,7 @@ def _problem(detail: ErrorDetails, at: At, source: Source) -> Problem:
     if kind == "extra_forbidden":
         return _unknown(at, source)
     if kind == "missing":
-        what = (
-            f"the section {at[0]!r} is missing"
-            if len(at) == 1
-            else f"{at[-1]!r} is missing in {dotted(at[:-1])}"
-        )
+        what = f"the section {at[0]!r} is missing" if len(at) == 1 else f"{at[-1]!r} is missing in {dotted(at[:-1])}"
         return Problem(what, source.place(at[:-1]), key, expected=_described(at))
     if kind == "assay":
         return Problem(context["message"], place, key, show(value), context["expected"], context["hint"])
@@ -78,9 +74,7 @@ def _problem(detail: ErrorDetails, at: At, source: Source) -> Problem:
     elif kind in ("model_type", "model_attributes_type"):
         is_component = _is_component(at)
         expected = (
-            'a name, or {"type": name, "args": {…}}'
-            if is_component
-            else f"an object with {', '.join(_keys(at))}"
+            'a name, or {"type": name, "args": {…}}' if is_component else f"an object with {', '.join(_keys(at))}"
         )
     else:
         expected = _EXPECTED.get(kind, detail["msg"])
@@ -158,9 +152,7 @@ def _keys(at: At) -> list[str]:
 def _described(at: At) -> str:
     field = _annotation(at[:-1]).model_fields[at[-1]]
     return (
-        str(field.description or "").rstrip(".").lower()
-        if len(at) == 1
-        else str(field.description or "").rstrip(".")
+        str(field.description or "").rstrip(".").lower() if len(at) == 1 else str(field.description or "").rstrip(".")
     )
 
 

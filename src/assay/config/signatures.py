@@ -81,9 +81,7 @@ def _along(chain: list[tuple[Callable[..., Any], bool]]) -> Parameters:
     return _of(function, bound=False, parents=None if is_new else parents)
 
 
-def _of(
-    function: Callable[..., Any], bound: bool, parents: list[tuple[Callable[..., Any], bool]] | None
-) -> Parameters:
+def _of(function: Callable[..., Any], bound: bool, parents: list[tuple[Callable[..., Any], bool]] | None) -> Parameters:
     """The arguments of one function.
 
     Args:
@@ -133,9 +131,7 @@ def _of_class(cls: Any, function: Callable[..., Any]) -> Parameters:
         return Parameters(open=True)
     reached = _along(chain)
     # What the class requires, the function passes itself.
-    return replace(
-        reached, known={name: known for name, known in reached.known.items() if not known.required}
-    )
+    return replace(reached, known={name: known for name, known in reached.known.items() if not known.required})
 
 
 def _behind(function: Any, rest: str, parents: list[tuple[Callable[..., Any], bool]]) -> Parameters:

@@ -51,9 +51,7 @@ def parse_yaml(text: str, file: str) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        message = "this is not YAML: " + " ".join(
-            str(part) for part in (error.context, error.problem) if part
-        )
+        message = "this is not YAML: " + " ".join(str(part) for part in (error.context, error.problem) if part)
         builder.document.problems.append(Problem(message, place))
     except ReaderError as error:
         before = text[: error.position]
@@ -132,9 +130,7 @@ class _Builder:
         value, size = known
         self.nodes += size
         if self.nodes > MAX_NODES:
-            self.problem(
-                "aliases make the configuration too large", event, expected=f"at most {MAX_NODES:,} values"
-            )
+            self.problem("aliases make the configuration too large", event, expected=f"at most {MAX_NODES:,} values")
             raise _Stop
         return self.copied(value, at, self.place(event))
 
@@ -163,14 +159,10 @@ class _Builder:
             key = event.value
             inside = (*at, key)
             if key == "<<" and event.style is None:
-                self.problem(
-                    "YAML 1.2 has no merge keys", event, "<<", "a name", "build on a file with `extends`", at
-                )
+                self.problem("YAML 1.2 has no merge keys", event, "<<", "a name", "build on a file with `extends`", at)
             elif inside in self.document.keys:
                 first = self.document.keys[inside]
-                self.problem(
-                    "this key stands here twice", event, key, "every key once", f"see {first}", inside
-                )
+                self.problem("this key stands here twice", event, key, "every key once", f"see {first}", inside)
             else:
                 self.document.keys[inside] = self.place(event)
             made[key] = self.node(next(self.events), inside)
@@ -199,9 +191,7 @@ class _Builder:
             self.problem("a configuration has only finite numbers", event, text, "a number", at=at)
             return None
         if len(text) > _MAX_DIGITS and (_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
-            self.problem(
-                "this number is too long", event, text[:20] + "…", f"at most {_MAX_DIGITS} digits", at=at
-            )
+            self.problem("this number is too long", event, text[:20] + "…", f"at most {_MAX_DIGITS} digits", at=at)
             return None
         if _INT.fullmatch(text):
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))

@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Console
 
-
 from assay.config.check import Checked, check
 from assay.config.components import Allowed
 from assay.config.load import load
@@ -191,4 +190,3 @@ def _reason(trainer: Any) -> str:
     if progress.epoch < trainer.epochs:
         return f"max_steps: {progress.step} updates"
     return f"{trainer.epochs} epoch{'s' if trainer.epochs > 1 else ''}"
-

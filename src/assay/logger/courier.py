@@ -92,9 +92,7 @@ def lock_courier(folder: Path) -> Lock:
         ) from error
 
 
-def serve(
-    deliveries: Sequence[Delivery], watch: Watch, stop: Event, deadline: float, *, once: bool = False
-) -> None:
+def serve(deliveries: Sequence[Delivery], watch: Watch, stop: Event, deadline: float, *, once: bool = False) -> None:
     """Run every delivery in a thread of its own, until all are done or `deadline` seconds after the end.
 
     Args:
@@ -102,9 +100,7 @@ def serve(
     """
     now = watch.status or "running"
     threads = [
-        Thread(
-            target=delivery.run, args=((lambda: now) if once else (lambda: watch.status), stop), daemon=True
-        )
+        Thread(target=delivery.run, args=((lambda: now) if once else (lambda: watch.status), stop), daemon=True)
         for delivery in deliveries
     ]
     for thread in threads:
@@ -191,9 +187,7 @@ def _sample(folder: Path, every: float, watch: Watch, stop: Event) -> Thread:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m assay.logger.courier", description=__doc__.partition("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m assay.logger.courier", description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path, help="the run folder")
     parser.add_argument("--once", action="store_true", help="deliver what there is now, and end")
     parser.add_argument("--deadline", type=float, default=60.0, help="seconds to go on after the run's end")

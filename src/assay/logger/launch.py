@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import assay
 from assay.config.components import Allowed, project_root
 from assay.errors import ConfigError, Problem
 from assay.logger.courier import Watch, lock_courier, serve
@@ -106,9 +105,7 @@ def sync(
         ConfigError: the folder is no run.
     """
     if not (folder / "config.json").is_file():
-        raise ConfigError.of(
-            Problem("no run is in this folder", found=str(folder), expected="a config.json in it")
-        )
+        raise ConfigError.of(Problem("no run is in this folder", found=str(folder), expected="a config.json in it"))
     chosen = _chosen(components(read_json(folder / "config.json")), logger, args or {})
     allowed = allowed or Allowed(project_root())
     lock = lock_courier(folder)
@@ -119,9 +116,7 @@ def sync(
         lock.release()
     rest = left(folder)
     return {
-        delivery.component.name: Delivered(
-            delivery.sent, rest.get(delivery.component.name, 0), delivery.cursor.error
-        )
+        delivery.component.name: Delivered(delivery.sent, rest.get(delivery.component.name, 0), delivery.cursor.error)
         for delivery in deliveries
     }
 
@@ -138,7 +133,7 @@ def _environment() -> dict[str, str]:
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environment[name] = "1"
-    home = str(Path(assay.__path__[0]).parent)
+    home = str(Path(__file__).parents[2])
     if home not in (*site.getsitepackages(), site.getusersitepackages()):
         paths = [home, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
         environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))

@@ -36,11 +36,7 @@ class WeightedMean:
 
     @property
     def mean(self) -> Tensor:
-        return (
-            self.total / self.weight
-            if isinstance(self.weight, Tensor) or self.weight
-            else self.total * torch.nan
-        )
+        return self.total / self.weight if isinstance(self.weight, Tensor) or self.weight else self.total * torch.nan
 
     def state_dict(self) -> dict[str, Tensor | float]:
         return {"total": self.total, "weight": self.weight}

@@ -58,7 +58,7 @@ class DynamicLR(BaseScheduler):
 
 def _problem(at: object, rate: object) -> Problem | None:
     key = f"args.values.{at}"
-    if isinstance(at, bool) or not isinstance(at, int | str) or not _POSITION.fullmatch(str(at)):
+    if not isinstance(at, int | str) or not _POSITION.fullmatch(str(at)):
         return Problem(
             "a position of 'DynamicLR' is not a whole number",
             key=key,

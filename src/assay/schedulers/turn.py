@@ -65,9 +65,7 @@ class Turn:
             raise turn.error(Problem(message, key="unit", found="batch", expected="epoch"))
         if isinstance(bound.obj, LRScheduler):
             message = f"{bound.name!r} is tied to an optimizer already"
-            raise turn.error(
-                Problem(message, hint="give the class; assay makes it on the optimizer of the run")
-            )
+            raise turn.error(Problem(message, hint="give the class; assay makes it on the optimizer of the run"))
         return turn
 
     @property
@@ -97,11 +95,8 @@ class Turn:
         """
         bound, runtime = self.bound, self._runtime(left, direction)
         try:
-            scheduler: BaseScheduler | TorchScheduler
-            if _is(bound, LRScheduler):
-                scheduler = TorchScheduler(_builder(bound, runtime))
-            else:
-                scheduler = bound.build(**runtime)
+            made = TorchScheduler(_builder(bound, runtime)) if _is(bound, LRScheduler) else bound.build(**runtime)
+            scheduler: BaseScheduler | TorchScheduler = made
             scheduler.start(optimizer, ratios)
         except ABOUT_ARGUMENTS as error:
             raise self.error(error) from error

@@ -89,9 +89,7 @@ class TorchScheduler:
         Raises:
             CheckpointError: the effect of a changed argument cannot be told from the state.
         """
-        inner = plain_state(
-            state["inner"]
-        )  # a copy: torch's own loading takes entries out of what it is given
+        inner = plain_state(state["inner"])  # a copy: torch's own loading takes entries out of what it is given
         for argument in changed:
             if argument not in inner or argument not in self._inner.__dict__:
                 raise CheckpointError(

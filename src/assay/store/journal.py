@@ -222,6 +222,8 @@ def cut(folder: Path, offset: int, next_id: int) -> int:
         StorageError: `offset` is not the end of a line of this journal, or the disk refuses to write.
     """
     path = folder / JOURNAL
+    if not offset and not path.exists():
+        return 0  # the run died before its first record
     try:
         with path.open("r+b") as stream:
             # Readers hold it shared, so that none of them reads lines that are about to go.

@@ -50,9 +50,7 @@ class Tail:
                 except ValueError as error:
                     if records:
                         break
-                    raise StorageError(
-                        f"{self.path} is damaged after record {self.last}", found=str(error)
-                    ) from error
+                    raise StorageError(f"{self.path} is damaged after record {self.last}", found=str(error)) from error
                 self._offset += len(line)
                 self._line = line
                 if record.id > self.last:

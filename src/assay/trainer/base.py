@@ -95,7 +95,7 @@ class BaseTrainer(ABC):
         self.schedulers = SchedulerSequence(
             parts.schedulers,
             self.optimizer,
-            epochs_total=epochs,
+            epochs_total=math.ceil(self.updates / len(parts.train_data)),
             steps_total=self.updates,
             direction=self.monitor.direction,
         )

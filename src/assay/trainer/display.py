@@ -44,7 +44,7 @@ class Display:
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=self.console, transient=True, refresh_per_second=4)
-            self._task = self._bar.add_task("training", total=self.updates, completed=position.step, rate="–")
+            self._task = self._bar.add_task("training", total=self.updates, completed=position.step, rate="-")
             self._bar.start()
 
     def step(self, position: Position) -> None:
@@ -58,9 +58,7 @@ class Display:
             self._task, completed=position.step, description=f"epoch {position.epoch}", rate=f"{rate:,.0f}"
         )
 
-    def measured(
-        self, epoch: int, step: int, values: Mapping[str, float], seconds: float, improved: bool
-    ) -> None:
+    def measured(self, epoch: int, step: int, values: Mapping[str, float], seconds: float, improved: bool) -> None:
         """One line of what was just measured."""
         phases: dict[str, list[str]] = {}
         for full, value in values.items():

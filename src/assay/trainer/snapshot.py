@@ -28,7 +28,7 @@ def take(trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
         "schedulers": trainer.schedulers.state_dict(),
         "scaler": trainer.scaler.state_dict(),
         "loss": trainer.loss.state_dict(),
-        "metrics": {phase: trainer.metrics[phase].state_dict() for phase in ("train", "batch") if phase in trainer.metrics},
+        "metrics": {phase: sums.state_dict() for phase, sums in trainer.metrics.items() if phase in ("train", "batch")},
         "own": {name: part.state_dict() for name, part in _own(trainer).items()},
         "generator": torch.get_rng_state(),
     }

@@ -17,8 +17,8 @@ from assay.errors import DataError
 
 
 def _pickled(value: Any) -> bytes:
-    """As the NumPy of 2009 wrote it: its dtypes say 0 and 1 where today's say False and True."""
-    return pickle.dumps(value, protocol=2).replace(b"\x89\x88\x87", b"K\x00K\x01\x87")
+    """As an old NumPy wrote it: its dtypes are called with 0 where today's are with False."""
+    return pickle.dumps(value, protocol=2).replace(b"\x89\x88\x87", b"K\x00\x86")
 
 
 def _rows(start: int) -> Any:

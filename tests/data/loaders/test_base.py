@@ -176,7 +176,32 @@ def test_a_killed_worker_is_an_error_that_names_it_the_samples_and_a_likely_caus
     assert "out of memory" in caught.value.hint
 
 
-def test_a_dead_worker_interrupts_nothing_but_the_wait_for_a_batch() -> None:
+def test_a_worker_that_died_between_epochs_is_an_error_and_the_next_try_has_new_workers(
+    epochs: list[Batches],
+) -> None:
+    loader = _loader(workers=1)
+    assert _same(list(loader.batches(0)), epochs[0])
+    process = loader._iterator._workers[0]  # type: ignore[union-attr]
+    process.kill()
+    process.join()
+    with pytest.raises(DataError, match=r"data worker 0 \(process \d+\) was killed"):
+        next(loader.batches(1))
+    assert _same(list(loader.batches(1)), epochs[1])
+    loader.close()
+
+
+def test_a_dataset_that_cannot_be_sent_to_its_workers_is_an_error() -> None:
+    class Local(OneByOne):
+        pass
+
+    loader = _loader(Samples(Local()), workers=1, start_method="spawn")
+    with pytest.raises(DataError, match=r"the data workers of Local failed[^$]*[Pp]ickle[^$]*workers to 0"):
+        next(loader.batches(0))
+
+
+def test_a_dead_worker_interrupts_nothing_but_the_wait_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # torch sets its handler, which raises wherever the process is, once: let it believe that it has not.
+    monkeypatch.setattr(torch.utils.data._utils.signal_handling, "_SIGCHLD_handler_set", False)
     before = signal.getsignal(signal.SIGCHLD)
     loader = _loader(workers=1)
     next(loader.batches(0))

@@ -54,9 +54,7 @@ def test_the_cifar_stem_keeps_the_size_and_the_imagenet_stem_quarters_it():
     sizes = {}
     for stem in ("cifar", "imagenet"):
         model = ResNet(3, blocks=[1], width=4, stem=stem)
-        model.layer1.register_forward_pre_hook(
-            lambda m, args, stem=stem: sizes.update({stem: args[0].shape[-1]})
-        )
+        model.layer1.register_forward_pre_hook(lambda m, args, stem=stem: sizes.update({stem: args[0].shape[-1]}))
         model(torch.randn(1, 3, 32, 32))
     assert sizes == {"cifar": 32, "imagenet": 8}
 

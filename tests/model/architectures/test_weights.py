@@ -32,9 +32,7 @@ def saved(tmp_path, content):
 
 
 def same(one, two):
-    return all(
-        torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True)
-    )
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
 
 
 @pytest.mark.parametrize("name", [None, "state_dict", "model_state_dict", "model", "net"])
@@ -53,9 +51,7 @@ def test_prefixes_of_wrappers_are_taken_off(tmp_path, trained, fresh, prefix):
 
 
 def test_a_prefix_inside_a_name_is_taken_off(tmp_path, trained, fresh):
-    state = {
-        name.replace("layer1.", "layer1._orig_mod."): value for name, value in trained.state_dict().items()
-    }
+    state = {name.replace("layer1.", "layer1._orig_mod."): value for name, value in trained.state_dict().items()}
     load_weights(fresh, saved(tmp_path, state))
     assert same(fresh, trained)
 

@@ -201,9 +201,7 @@ def test_results_that_are_several_become_one_name_each():
         def compute(self):
             return {"mean value": torch.tensor(1.0), "by/class": torch.tensor([2.0, 3.0]), "host": 4.0}
 
-    metrics = fill(
-        MetricSet([Several(), torchmetrics.F1Score("multiclass", num_classes=K, average=None)]), [N]
-    )
+    metrics = fill(MetricSet([Several(), torchmetrics.F1Score("multiclass", num_classes=K, average=None)]), [N])
     values = metrics.compute()
     assert values["several/mean_value"] == 1
     assert (values["several/by_class/0"], values["several/by_class/1"]) == (2, 3)

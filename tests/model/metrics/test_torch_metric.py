@@ -22,7 +22,7 @@ METRICS = {
     "lists of batches": lambda: MulticlassAUROC(K),
     "per class": lambda: MulticlassF1Score(K, average=None),
     "made by a factory": lambda: torchmetrics.Accuracy(task="multiclass", num_classes=K),
-    "wrapped": lambda: torchmetrics.wrappers.MinMaxMetric(MulticlassF1Score(K)),
+    "wrapped": lambda: torchmetrics.wrappers.ClasswiseWrapper(MulticlassF1Score(K, average=None)),
     "composed": lambda: 1 - MulticlassF1Score(K),
 }
 

@@ -56,7 +56,7 @@ class CIFAR10(ArrayDataset):
     @classmethod
     def _open(cls, root: str, train: bool, download: bool) -> Any:
         with warnings.catch_warnings():
-            # The files were pickled by a NumPy whose dtypes said 0 and 1; later ones want False and True.
+            # The files were pickled by a NumPy whose dtypes said 0 and 1; some of 2.4 want False and True.
             warnings.filterwarnings(
                 "ignore",
                 message=r"dtype\(\): align should be passed",

@@ -142,8 +142,11 @@ class BaseLoader(DataLoader[Any]):
         self._turn += 1
         turn = self._turn
         self._pending.keys = iter(keys)
-        with _kept_child_handler():
-            iterator = super().__iter__()
+        try:
+            with _kept_child_handler():
+                iterator = super().__iter__()
+        except Exception as error:  # a worker died since the last epoch, or none can be started
+            raise self._failed(error, self._iterator, keys, 0) from error
         for number in range(len(keys)):
             if self._turn != turn and self.persistent_workers:
                 raise RuntimeError("this iteration ended when another one over the same loader began")
@@ -152,7 +155,6 @@ class BaseLoader(DataLoader[Any]):
             except (AssayError, MemoryError):
                 raise
             except Exception as error:
-                self.close()
                 raise self._failed(error, iterator, keys, number) from error
             if isinstance(batch, DataError):
                 self.close()
@@ -162,20 +164,25 @@ class BaseLoader(DataLoader[Any]):
     def _failed(self, error: Exception, iterator: Any, keys: list[BatchKey], number: int) -> DataError:
         """What became of the workers; batch `number` of `keys` is the first that did not come."""
         dataset = type(self.samples.dataset).__name__
-        for worker, process in enumerate(getattr(iterator, "_workers", [])):
-            if process.exitcode:
-                # torch deals batches out in turns, so the first that this worker owes is known; it may have
-                # died on a later one, when a finished batch was still on its way.
-                owed = number + (worker - number) % self.workers
-                key = keys[min(owed, len(keys) - 1)]
-                indices = self.samples.indices[key.positions].tolist()
-                listed = ", ".join(str(index) for index in indices[:8]) + (", ..." if indices[8:] else "")
-                how, hint = _ending(process.exitcode)
-                return DataError(
-                    f"data worker {worker} (process {process.pid}) {how}",
-                    found=f"it owed samples {listed} of {dataset}, epoch {key.epoch}, and later ones",
-                    hint=hint,
-                )
+        workers = getattr(iterator, "_workers", [])
+        self.close()
+        ended = [(worker, process) for worker, process in enumerate(workers) if process.exitcode]
+        for process in workers:
+            if process.exitcode is None:  # the dead may hold a lock that the living would wait for
+                process.kill()
+        for worker, process in ended:
+            # torch deals batches out in turns, so the first that this worker owes is known; it may have died
+            # on a later one, when a finished batch was still on its way.
+            owed = number + (worker - number) % self.workers
+            key = keys[min(owed, len(keys) - 1)]
+            indices = self.samples.indices[key.positions].tolist()
+            listed = ", ".join(str(index) for index in indices[:8]) + (", ..." if indices[8:] else "")
+            how, hint = _ending(process.exitcode)
+            return DataError(
+                f"data worker {worker} (process {process.pid}) {how}",
+                found=f"it owed samples {listed} of {dataset}, epoch {key.epoch}, and later ones",
+                hint=hint,
+            )
         return DataError(
             f"the data workers of {dataset} failed",
             found=f"{type(error).__name__}: {error}",

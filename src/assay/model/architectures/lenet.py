@@ -41,9 +41,7 @@ class LeNet(nn.Module):
             ConvBlock(6, 16, kernel_size=5),  # (B, 16, (H/2-4)/2, (W/2-4)/2)
         )
         flat = 16 * ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
-        self.classifier = nn.Sequential(
-            DenseBlock(flat, 120), DenseBlock(120, 84), nn.Linear(84, num_classes)
-        )
+        self.classifier = nn.Sequential(DenseBlock(flat, 120), DenseBlock(120, 84), nn.Linear(84, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.features(x).flatten(1))  # type: ignore[no-any-return]

@@ -39,9 +39,7 @@ class MLP(nn.Module):
         if not 0 <= dropout < 1:
             _refuse("dropout", dropout, "a number in [0, 1)")
         sizes = [math.prod(input_shape), *hidden]
-        self.layers = nn.Sequential(
-            *(DenseBlock(before, after, dropout) for before, after in pairwise(sizes))
-        )
+        self.layers = nn.Sequential(*(DenseBlock(before, after, dropout) for before, after in pairwise(sizes)))
         self.head = nn.Linear(sizes[-1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,7 +47,5 @@ class MLP(nn.Module):
 
 
 def _refuse(argument: str, found: object, expected: str) -> None:
-    problem = Problem(
-        f"MLP: {argument} is out of range", None, f"model.args.{argument}", str(found), expected
-    )
+    problem = Problem(f"MLP: {argument} is out of range", None, f"model.args.{argument}", str(found), expected)
     raise ConfigError.of(problem)

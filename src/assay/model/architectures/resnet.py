@@ -109,7 +109,5 @@ class ResNet152(ResNet):
 
 
 def _refuse(argument: str, found: object, expected: str) -> None:
-    problem = Problem(
-        f"ResNet: {argument} is out of range", None, f"model.args.{argument}", str(found), expected
-    )
+    problem = Problem(f"ResNet: {argument} is out of range", None, f"model.args.{argument}", str(found), expected)
     raise ConfigError.of(problem)

@@ -57,17 +57,13 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Any], sour
     groups = {
         "missing": [name for name in own if name in missing],
         "unexpected": [name for name in state if name in unexpected],
-        "of another shape": [
-            f"{name} {found}, expected {expected}" for name, (found, expected) in shapes.items()
-        ],
+        "of another shape": [f"{name} {found}, expected {expected}" for name, (found, expected) in shapes.items()],
     }
     if any(groups.values()):
         raise CheckpointError(
             "the weights are not of this model",
             where=source,
-            found="; ".join(
-                f"{len(names)} {what}: {_listed(names)}" for what, names in groups.items() if names
-            ),
+            found="; ".join(f"{len(names)} {what}: {_listed(names)}" for what, names in groups.items() if names),
             expected=f"the {len(own)} tensors of {type(model).__name__}",
             hint="check `model` in the configuration against what the weights were trained with",
         )
@@ -86,9 +82,7 @@ def _read(path: Path) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # a damaged file fails in any way that a zip archive or a pickle can
-        foreign = re.search(
-            r"Unsupported (?:global|operand|class)[^\n]*?((?:\w+\.)+\w+)", str(error), re.IGNORECASE
-        )
+        foreign = re.search(r"Unsupported (?:global|operand|class)[^\n]*?((?:\w+\.)+\w+)", str(error), re.IGNORECASE)
         if foreign:
             raise CheckpointError(
                 f"the file holds code ({foreign[1]}) and was refused; nothing of it was run",
@@ -112,11 +106,7 @@ def _state_in(content: Any, source: str) -> Mapping[str, Any]:
         for name in _NESTED:
             if isinstance(content.get(name), Mapping):
                 return _state_in(content[name], source)
-    holds = (
-        f"the keys {_listed(map(str, content))}"
-        if isinstance(content, Mapping)
-        else f"a {type(content).__name__}"
-    )
+    holds = f"the keys {_listed(map(str, content))}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
     raise CheckpointError(
         "the file holds no weights",
         where=source,

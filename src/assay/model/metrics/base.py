@@ -53,9 +53,7 @@ class BaseMetric(nn.Module):
         self._seen = False
         if type(self).update is BaseMetric.update:
             if type(self).forward is nn.Module.forward:
-                raise TypeError(
-                    f"{type(self).__name__} needs forward(output, target), or update() and compute()"
-                )
+                raise TypeError(f"{type(self).__name__} needs forward(output, target), or update() and compute()")
             self.add_state("total")
             self.add_state("count", dtype=torch.int64)
 

@@ -220,9 +220,7 @@ def _flat(name: str, result: Any) -> Iterator[tuple[str, Tensor]]:
         yield name, result
     else:
         what = (
-            f"a tensor of shape {tuple(result.shape)}"
-            if isinstance(result, Tensor)
-            else f"a {type(result).__name__}"
+            f"a tensor of shape {tuple(result.shape)}" if isinstance(result, Tensor) else f"a {type(result).__name__}"
         )
         raise ConfigError.of(
             Problem(

@@ -49,9 +49,7 @@ class _PerClass(BaseMetric):
         self.actual.index_add_(0, actual, ones)
 
     def compute(self) -> Tensor:
-        hits, predicted, actual = (
-            state.to(torch.float64) for state in (self.hits, self.predicted, self.actual)
-        )
+        hits, predicted, actual = (state.to(torch.float64) for state in (self.hits, self.predicted, self.actual))
         if self.average == "micro":
             return self._ratio(hits.sum(), predicted.sum(), actual.sum())
         ratio = self._ratio(hits, predicted, actual)

@@ -23,12 +23,8 @@ class TopKAccuracy(BaseMetric):
 
     def __init__(self, k: int = 5, num_classes: int | None = None, name: str | None = None) -> None:
         if k < 1 or (num_classes is not None and k > num_classes):
-            expected = (
-                "at least 1" if num_classes is None else f"from 1 to {num_classes}, the number of classes"
-            )
-            raise ConfigError.of(
-                Problem("TopKAccuracy: k is out of range", found=f"k = {k}", expected=expected)
-            )
+            expected = "at least 1" if num_classes is None else f"from 1 to {num_classes}, the number of classes"
+            raise ConfigError.of(Problem("TopKAccuracy: k is out of range", found=f"k = {k}", expected=expected))
         super().__init__(name or f"top{k}_accuracy")
         self.k = k
 

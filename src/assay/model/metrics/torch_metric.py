@@ -45,6 +45,8 @@ class TorchMetric(BaseMetric):
         self.higher_is_better = metric.higher_is_better
         for part in self._parts():
             part.persistent(True)
+        # torch has no annotations on this one.
+        self.register_load_state_dict_post_hook(TorchMetric._to_own_device)  # type: ignore[no-untyped-call]
 
     @property
     def what(self) -> str:
@@ -70,11 +72,15 @@ class TorchMetric(BaseMetric):
         return {"seen": self._seen, "updates": [part._update_count for part in self._parts()]}
 
     def set_extra_state(self, state: Any) -> None:
+        """This comes before the states themselves: what was computed of others is forgotten first."""
+        self.metric.reset()
         self._seen = bool(state["seen"])
         for part, updates in zip(self._parts(), state["updates"], strict=True):
             part._update_count = updates
-            part._computed = None
-            # States that are lists come as they were saved, wherever that was.
+
+    def _to_own_device(self, *loaded: Any) -> None:
+        """States that are lists come as they were saved, wherever that was."""
+        for part in self._parts():
             part.to(part.device)
 
     def _parts(self) -> list[torchmetrics.Metric]:
