@@ -93,9 +93,7 @@ def test_samples_that_are_no_pairs_are_collated_as_torch_does_and_take_no_transf
     batch = Samples(Named()).fetch(_key(1, 3))
     assert batch["text"].tolist() == [1, 3]
     assert batch["mask"].shape == (2, 2)
-    with pytest.raises(
-        DataError, match=r"transforms need samples \(input, target\), and Named has others[^$]*dict"
-    ):
+    with pytest.raises(DataError, match=r"transforms need samples \(input, target\), and Named has others[^$]*dict"):
         Samples(Named(), None, Pipeline([ToFloat()])).fetch(_key(1, 3))
 
 
@@ -112,9 +110,7 @@ def test_targets_may_be_anything_that_torch_collates_and_are_never_transformed()
 
 def test_a_sample_that_raises_is_named_with_its_index_and_what_was_raised() -> None:
     samples = Samples(Faulty(), np.array([5, 7, 9]))
-    with pytest.raises(
-        DataError, match=r"sample 7 of Faulty cannot be read[^$]*ValueError: the seventh"
-    ) as caught:
+    with pytest.raises(DataError, match=r"sample 7 of Faulty cannot be read[^$]*ValueError: the seventh") as caught:
         samples.fetch(_key(0, 1, 2))
     assert "examples.py:" in caught.value.where
 
@@ -124,9 +120,7 @@ def test_an_error_of_the_dataset_keeps_its_own_advice() -> None:
         def __getitem__(self, index: int) -> Any:
             raise DataError("the file is cut", hint="fetch it again", where="a.png")
 
-    with pytest.raises(
-        DataError, match=r"sample 2 of Advised cannot be read: the file is cut[^$]*fetch it again"
-    ):
+    with pytest.raises(DataError, match=r"sample 2 of Advised cannot be read: the file is cut[^$]*fetch it again"):
         Samples(Advised()).fetch(_key(2))
 
 
@@ -154,9 +148,7 @@ def test_a_batch_that_raises_names_its_samples() -> None:
         def __getitems__(self, indices: list[int]) -> Any:
             raise OSError("the disk is gone")
 
-    with pytest.raises(
-        DataError, match=r"samples 1, 2 of Broken cannot be read[^$]*OSError: the disk is gone"
-    ):
+    with pytest.raises(DataError, match=r"samples 1, 2 of Broken cannot be read[^$]*OSError: the disk is gone"):
         Samples(Broken()).fetch(_key(1, 2))
 
 

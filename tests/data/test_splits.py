@@ -87,9 +87,7 @@ def test_a_test_split_is_not_taken_from_a_dataset_that_has_one() -> None:
         _splits(ThreeSplits, test=0.1)
 
 
-@pytest.mark.parametrize(
-    "sizes", [{"validation": 20}, {"validation": 0.5, "test": 0.5}, {"validation": 30, "test": 1}]
-)
+@pytest.mark.parametrize("sizes", [{"validation": 20}, {"validation": 0.5, "test": 0.5}, {"validation": 30, "test": 1}])
 def test_splits_that_leave_nothing_to_train_on_are_refused(sizes: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"leave nothing to train on[^$]*fewer than 20"):
         _splits(**sizes)
@@ -106,9 +104,7 @@ def test_sizes_that_cannot_be_meant_are_refused(wrong: Any) -> None:
 def test_validation_never_sees_training_transforms(dataset: Any, workers: int) -> None:
     transforms = {"train": [ToFloat(), Noise(100.0)], "validation": [ToFloat()], "test": [ToFloat()]}
     sizes = {"size": 40}
-    splits = _splits(
-        dataset, transforms, validation=10, sizes=sizes, loader={"workers": workers, "persistent": False}
-    )
+    splits = _splits(dataset, transforms, validation=10, sizes=sizes, loader={"workers": workers, "persistent": False})
     for epoch in (0, 1):
         assert all(not torch.equal(x, y.expand_as(x)) for x, y in _pixels(splits.train, epoch))
         assert all(torch.equal(x, y.expand_as(x)) for x, y in _pixels(splits.validation, epoch))
@@ -119,11 +115,7 @@ def test_validation_never_sees_training_transforms(dataset: Any, workers: int) -
 def _pixels(loader: BaseLoader | None, epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Each image with its number, which every pixel of it has as long as nothing was done to it."""
     assert loader is not None
-    return [
-        (x, y.float())
-        for inputs, targets in loader.batches(epoch)
-        for x, y in zip(inputs, targets, strict=True)
-    ]
+    return [(x, y.float()) for inputs, targets in loader.batches(epoch) for x, y in zip(inputs, targets, strict=True)]
 
 
 def test_training_is_shuffled_and_measuring_is_not_and_covers_everything() -> None:

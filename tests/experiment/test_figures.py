@@ -168,7 +168,8 @@ def test_a_training_transform_that_adds_noise_never_touches_validation_and_test(
     Watching.seen = {"train": [], "evaluated": []}
     noise = {"type": "GaussianNoise", "args": {"sigma": 5.0, "clip": False}}
     config = tiny({"data.transforms": {"train": [noise], "test": []}, "testing": {"every": "1ep"}})
-    assay.train(config, trainer=Watching, quiet=True)
+    config["trainer"]["type"] = Watching
+    assay.train(config, quiet=True)
     clean = torch.arange(17) / 16
     for images in Watching.seen["evaluated"]:
         assert torch.isin(images, clean).all()
@@ -183,7 +184,7 @@ def test_the_model_sees_the_same_pictures_in_the_same_order_for_any_number_of_wo
     seen = []
     for number in (0, workers):
         Watching.seen = {"train": [], "evaluated": []}
-        assay.train(tiny({**changes, "data.loader.args.workers": number}), trainer=Watching, quiet=True)
+        assay.train(tiny({**changes, "trainer.type": Watching, "data.loader.args.workers": number}), quiet=True)
         seen.append(torch.cat(Watching.seen["train"]))
     assert torch.equal(*seen)
 
@@ -207,7 +208,8 @@ def test_killing_the_courier_changes_nothing_and_sync_completes_the_rest(project
     )
     config = tiny({"loggers": ["TensorBoardLogger"], "logging": {"every": "1ba"}})
     quiet = assay.train({**config, "loggers": []}, quiet=True)
-    run = assay.train(config, trainer="killing:Killing", quiet=True)
+    config["trainer"]["type"] = "killing:Killing"
+    run = assay.train(config, quiet=True)
     assert run.status["state"] == "completed"
     one, two = (torch.load(r.folder.checkpoints / "last" / "model.pt", weights_only=True) for r in (quiet, run))
     assert all(torch.equal(one[name], two[name]) for name in one)

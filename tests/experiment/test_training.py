@@ -124,7 +124,7 @@ RICH: dict[str, Any] = {
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(project: Path, tiny: Tiny, stop_at: int) -> None:
     whole = train(tiny(RICH))
     with pytest.raises(Interrupted) as caught:
-        train(tiny({**RICH, "trainer.args.stop_at": stop_at}), trainer=StopAt)
+        train(tiny({**RICH, "trainer.type": StopAt, "trainer.args.stop_at": stop_at}))
     assert caught.value.exit_code == 143
     stopped = assay.open("last")
     assert stopped.status["state"] == "interrupted"
@@ -139,7 +139,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(project: Path, tiny: T
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)])
 def test_a_signal_saves_and_gives_its_exit_code(project: Path, tiny: Tiny, number: int, code: int) -> None:
     with pytest.raises(Interrupted, match="everything is saved") as caught:
-        train(tiny({"trainer.args": {"stop_at": 2, "number": int(number)}}), trainer=StopAt)
+        train(tiny({"trainer": {"type": StopAt, "args": {"stop_at": 2, "number": int(number)}}}))
     assert caught.value.exit_code == code
     assert (assay.open("last").folder.checkpoints / "last").is_dir()
 
@@ -300,8 +300,9 @@ def test_parts_from_python_may_stand_for_names(project: Path, tiny: Tiny) -> Non
     assert "not reproducible from its folder alone" in run.status["stamps"][0]
     assert run.model("best").head.weight.shape == (10, 8)
     assert run.test()["test/accuracy"] == run.best["test/accuracy"]
-    del config["model"]
+    config["model"] = {"type": "MLP", "args": {"hidden": [3]}}
     assert train(config, model=Net).model().head.weight.shape == (10, 4)
+    assert train(config, model={"type": Net, "args": {"width": 5}}).model().head.weight.shape == (10, 5)
 
 
 def test_a_run_starts_from_the_weights_of_another(project: Path, tiny: Tiny) -> None:

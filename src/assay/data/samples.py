@@ -135,9 +135,7 @@ class Samples(Dataset[Any]):
 
     def _checked(self, batch: tuple[Any, ...], size: int) -> tuple[Tensor, Tensor]:
         tensors = tuple(torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in batch)
-        if len(tensors) == 2 and all(
-            isinstance(part, Tensor) and part.ndim and len(part) == size for part in tensors
-        ):
+        if len(tensors) == 2 and all(isinstance(part, Tensor) and part.ndim and len(part) == size for part in tensors):
             return tensors[0], tensors[1]
         raise DataError(
             f"__getitems__ of {type(self.dataset).__name__} returned a tuple that is no batch",

@@ -108,9 +108,7 @@ def make_loaders(
         )
         built = loader.build(samples=part, shuffle=split == "train", seed=seed, stream=split)
         if not isinstance(built, BaseLoader):
-            raise DataError(
-                f"{loader.name!r} is no loader", found=type(built).__name__, expected="a BaseLoader"
-            )
+            raise DataError(f"{loader.name!r} is no loader", found=type(built).__name__, expected="a BaseLoader")
         loaders[split] = built
         origins[split] = (dataset.name, source, infos[source])
     info = replace(infos["train"], shape=_shape_of_inputs(loaders["train"].samples, infos["train"].shape))

@@ -48,7 +48,8 @@ def train(
         allow_change: keys that may differ on resume although the run is then no longer one run.
         quiet: print nothing.
         components: `dataset`, `loader`, `model`, `loss`, `metrics`, `optimizer`, `schedulers`, `trainer` or `loggers`:
-            a class, an object or a list of them in the place of what the configuration names.
+            a class, an object, a name, or `{"type": ..., "args": {...}}` with a class as type (a list of them for
+            metrics, schedulers and loggers) in the place of what the configuration says.
 
     Raises:
         AssayError: one of its subclasses says what; this function never ends the process.

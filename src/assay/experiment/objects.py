@@ -29,6 +29,9 @@ def with_objects(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A configuration of plain values, and the objects that its names starting with `python:` stand for.
 
+    What stands for a component replaces the whole of it, its `args` included, as everywhere where the type changes; to
+    give arguments, write `{"type": MyNet, "args": {...}}`.
+
     A class that can be imported from the project by its path keeps its path, so that the run stays reproducible from
     its folder; a class or object of a notebook cannot.
     """
@@ -41,8 +44,8 @@ def with_objects(
             place = place.setdefault(section, {})
         before = place.get(last)
         made = _component(value, objects, allowed)
-        if isinstance(before, Mapping) and (inspect.isclass(value) or isinstance(value, str)):
-            made = {**before, "type": made if isinstance(made, str) else made["type"]}  # with the arguments it had
+        if isinstance(made, dict) and isinstance(before, Mapping) and "type" not in before:
+            made = {**before, **made}
         place[last] = made
     return plain, objects
 

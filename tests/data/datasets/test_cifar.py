@@ -35,9 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for n, name in enumerate(names):
         content = _pickled({"data": _rows(n), "labels": [n, n + 1]})
         (folder / name).write_bytes(content)
-        sums["test_list" if name == "test_batch" else "train_list"].append(
-            [name, hashlib.md5(content).hexdigest()]
-        )
+        sums["test_list" if name == "test_batch" else "train_list"].append([name, hashlib.md5(content).hexdigest()])
     meta = _pickled({"label_names": list("abcdefghij")})
     (folder / "batches.meta").write_bytes(meta)
     for name, value in sums.items():
@@ -76,7 +74,5 @@ def test_a_failed_download_says_which_files_go_where(root: Path, offline: None) 
 
 
 def test_nothing_is_fetched_when_download_is_off(tmp_path: Path, offline: None) -> None:
-    with pytest.raises(
-        DataError, match=r"CIFAR100 are missing[^$]*download is off[^$]*cifar-100-python.tar.gz"
-    ):
+    with pytest.raises(DataError, match=r"CIFAR100 are missing[^$]*download is off[^$]*cifar-100-python.tar.gz"):
         CIFAR100("train", root=str(tmp_path), download=False)

@@ -94,9 +94,7 @@ def test_an_object_that_is_ready_is_handed_on() -> None:
         ("ImageNet", ("train", "validation"), ("train", "val")),
     ],
 )
-def test_torchvisions_names_of_splits_are_known(
-    name: str, splits: tuple[str, ...], names: tuple[str, ...]
-) -> None:
+def test_torchvisions_names_of_splits_are_known(name: str, splits: tuple[str, ...], names: tuple[str, ...]) -> None:
     one = bound(_vision(name))
     assert splits_of(one) == splits
     assert tuple(open_dataset(one, split).given["split"] for split in splits) == names  # type: ignore[attr-defined]
@@ -106,9 +104,7 @@ def test_torchvisions_names_of_splits_are_known(
 def test_torchvision_has_the_splits_that_it_is_asked_for(name: str, tmp_path: Path) -> None:
     one = bound(getattr(vision, name), root=str(tmp_path), download=False)
     for split in splits_of(one):
-        with pytest.raises(
-            DataError, match=r"not found|corrupted|should be"
-        ):  # and not: unknown value for split
+        with pytest.raises(DataError, match=r"not found|corrupted|should be"):  # and not: unknown value for split
             open_dataset(one, split)
 
 

@@ -45,9 +45,7 @@ def epochs() -> list[Batches]:
     return [list(_loader().batches(epoch)) for epoch in (0, 1)]
 
 
-@pytest.mark.parametrize(
-    "args", [{"workers": 1}, {"workers": 2}, {"workers": 2, "persistent": False, "prefetch": 1}]
-)
+@pytest.mark.parametrize("args", [{"workers": 1}, {"workers": 2}, {"workers": 2, "persistent": False, "prefetch": 1}])
 def test_workers_change_nothing(epochs: list[Batches], args: dict[str, Any]) -> None:
     loader = _loader(**args)
     assert _same(list(loader.batches(0)), epochs[0])
@@ -90,8 +88,7 @@ def test_two_epochs_differ_in_order_and_in_augmentation(epochs: list[Batches]) -
     orders = [torch.cat([targets for _, targets in epoch]) for epoch in epochs]
     assert not torch.equal(*orders)
     images = [
-        torch.cat([inputs for inputs, _ in epoch])[order.argsort()]
-        for epoch, order in zip(epochs, orders, strict=True)
+        torch.cat([inputs for inputs, _ in epoch])[order.argsort()] for epoch, order in zip(epochs, orders, strict=True)
     ]
     assert all(not torch.equal(one, other) for one, other in zip(*images, strict=True))
 
@@ -149,9 +146,7 @@ def test_a_sample_that_raises_gives_the_same_error_with_and_without_workers(work
     loader = _loader(Samples(Faulty()), workers=workers, shuffle=False, batch_size=5)
     batches = loader.batches(0)
     assert next(batches)[1].tolist() == [0, 1, 2, 3, 4]
-    with pytest.raises(
-        DataError, match=r"^sample 7 of Faulty cannot be read\n[^$]*ValueError: the seventh is broken"
-    ):
+    with pytest.raises(DataError, match=r"^sample 7 of Faulty cannot be read\n[^$]*ValueError: the seventh is broken"):
         next(batches)
     loader.close()
 
@@ -268,10 +263,6 @@ def test_a_transform_sees_the_batch_in_the_order_of_its_keys() -> None:
 
     def tags(batch_size: int) -> dict[int, float]:
         loader = _loader(Samples(Numbered(), None, Pipeline([Tagged()])), batch_size=batch_size)
-        return {
-            int(i): x[0, 0, 0].item()
-            for inputs, targets in loader
-            for x, i in zip(inputs, targets, strict=True)
-        }
+        return {int(i): x[0, 0, 0].item() for inputs, targets in loader for x, i in zip(inputs, targets, strict=True)}
 
     assert tags(3) == tags(20)

@@ -89,9 +89,7 @@ def test_pictures_of_different_sizes_need_a_resize() -> None:
         4,
         4,
     )
-    with pytest.raises(
-        DataError, match=r"different shapes[^$]*\(3, 6, 8\) and \(3, 9, 7\)[^$]*RandomResizedCrop"
-    ):
+    with pytest.raises(DataError, match=r"different shapes[^$]*\(3, 6, 8\) and \(3, 9, 7\)[^$]*RandomResizedCrop"):
         Pipeline([Normalize([0.5] * 3, [0.5] * 3)])(pictures, _seeds(0, 1))
 
 

@@ -105,9 +105,7 @@ def _opened(path: Path) -> Iterator[Any]:
                 hint="write it by numpy.savez_compressed(path, train_inputs=..., train_targets=...)",
             ) from error
         if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise DataError(
-                f"{path} is one array and not a .npz file", expected="named arrays of inputs and targets"
-            )
+            raise DataError(f"{path} is one array and not a .npz file", expected="named arrays of inputs and targets")
         yield arrays
 
 

@@ -70,9 +70,7 @@ class CIFAR10(ArrayDataset):
             if download:
                 try:
                     return cls.origin(root, train=train, download=True)
-                except (
-                    Exception
-                ) as error:  # offline, a proxy's page, a wrong checksum, a full disk: all mean no files
+                except Exception as error:  # offline, a proxy's page, a wrong checksum, a full disk: all mean no files
                     reason, cause = f"{type(error).__name__}: {error}".splitlines()[0], error
         raise DataError(
             f"the files of {cls.__name__} are missing or damaged and were not downloaded",

@@ -117,12 +117,7 @@ class ImageFolder(BaseDataset):
     @classmethod
     def _folder_of(cls, root: Path, split: str) -> Path:
         folder = cls._find(root, split)
-        if (
-            folder is None
-            and split == "train"
-            and root.is_dir()
-            and not any(cls._find(root, name) for name in SPLITS)
-        ):
+        if folder is None and split == "train" and root.is_dir() and not any(cls._find(root, name) for name in SPLITS):
             folder = root  # the folders of the classes lie in the root itself
         if folder is None:
             raise DataError(
@@ -143,9 +138,7 @@ def _layout(root: Path) -> str:
 
 def _subfolders(folder: Path) -> list[str]:
     """Names of classes, sorted; what tools leave behind (.ipynb_checkpoints, __MACOSX) is none."""
-    return sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__"))
-    )
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
 
 
 def _pictures(folder: Path, name: str) -> Iterator[str]:

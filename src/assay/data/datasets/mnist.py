@@ -75,9 +75,7 @@ class MNIST(ArrayDataset):
             try:
                 self.origin(root, download=True)
                 return
-            except (
-                Exception
-            ) as error:  # offline, a proxy's page, a wrong checksum, a full disk: all mean no files
+            except Exception as error:  # offline, a proxy's page, a wrong checksum, a full disk: all mean no files
                 reason, cause = f"{type(error).__name__}: {error}".splitlines()[0], error
         raise DataError(
             f"the files of {type(self).__name__} are missing and were not downloaded",

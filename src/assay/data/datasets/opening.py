@@ -23,9 +23,7 @@ _VALID = {**_VAL, "validation": "valid"}
 _NO_TEST = {"train": "train", "validation": "val"}
 _TRAIN_TEST = {"train": "train", "test": "test"}
 _NAMES = {
-    **dict.fromkeys(
-        ("CLEVRClassification", "Cityscapes", "DTD", "FGVCAircraft", "Flowers102", "Kinetics"), _VAL
-    ),
+    **dict.fromkeys(("CLEVRClassification", "Cityscapes", "DTD", "FGVCAircraft", "Flowers102", "Kinetics"), _VAL),
     **dict.fromkeys(("PCAM", "RenderedSST2", "WIDERFace"), _VAL),
     **dict.fromkeys(("CelebA", "Country211"), _VALID),
     **dict.fromkeys(("ImageNet", "Imagenette", "FlyingChairs"), _NO_TEST),
@@ -78,15 +76,10 @@ def open_dataset(bound: Bound, split: str) -> Dataset[Any]:
         if root is not None and root.required:
             runtime["root"] = "data"
     dataset = _built(bound, runtime)
-    if (
-        isinstance(dataset, IterableDataset)
-        or not hasattr(dataset, "__getitem__")
-        or not hasattr(dataset, "__len__")
-    ):
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise DataError(
             f"dataset {bound.name!r} has no numbered samples",
-            found=type(dataset).__name__
-            + (", an IterableDataset" if isinstance(dataset, IterableDataset) else ""),
+            found=type(dataset).__name__ + (", an IterableDataset" if isinstance(dataset, IterableDataset) else ""),
             expected="a dataset with __len__ and __getitem__(index)",
             hint="order and resuming are exact because every sample has a number: give the dataset an index",
         )
@@ -171,12 +164,7 @@ def _translation(bound: Bound, chosen: str) -> dict[str, str]:
 def _built(bound: Bound, runtime: dict[str, Any]) -> Any:
     """The dataset; one that can be downloaded is tried without first: files put there by hand must do."""
     attempts: list[dict[str, Any]] = [{}]
-    if (
-        not bound.is_ready
-        and not _is_own(bound)
-        and bound.accepts("download")
-        and "download" not in bound.args
-    ):
+    if not bound.is_ready and not _is_own(bound) and bound.accepts("download") and "download" not in bound.args:
         attempts = [{"download": False}, {"download": True}]
     reasons: list[str] = []
     for attempt in attempts:

@@ -118,7 +118,7 @@ class BaseLoader(DataLoader[Any]):
         return self._from_workers(keys) if self.workers else map(self.samples.fetch, keys)
 
     def close(self) -> None:
-        """End the workers that live on between epochs."""
+        """End the workers that live on between epochs; do so when the loader is done with."""
         self._iterator = None
 
     @property
@@ -134,9 +134,7 @@ class BaseLoader(DataLoader[Any]):
                 found=str(order.shape),
                 expected=f"({len(self.samples)},)",
             )
-        return [
-            BatchKey(epoch, order[n * self._size : (n + 1) * self._size]) for n in range(start, len(self))
-        ]
+        return [BatchKey(epoch, order[n * self._size : (n + 1) * self._size]) for n in range(start, len(self))]
 
     def _from_workers(self, keys: list[BatchKey]) -> Iterator[Any]:
         self._turn += 1
@@ -157,7 +155,10 @@ class BaseLoader(DataLoader[Any]):
             except Exception as error:
                 raise self._failed(error, iterator, keys, number) from error
             if isinstance(batch, DataError):
+                # End the workers now: an error's traceback would keep them until a garbage collection, in which
+                # torch waits five seconds for each.
                 self.close()
+                del iterator
                 raise batch
             yield batch
 

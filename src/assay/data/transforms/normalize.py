@@ -26,9 +26,7 @@ class Normalize(BaseTransform):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         if len(mean) != len(std) or not mean:
-            raise ValueError(
-                f"mean has {len(mean)} numbers and std {len(std)}: one per channel is needed in each"
-            )
+            raise ValueError(f"mean has {len(mean)} numbers and std {len(std)}: one per channel is needed in each")
         if not all(value > 0 for value in std):
             raise ValueError(f"every std must be greater than 0, not {list(std)}")
         self.mean = [float(value) for value in mean]

@@ -33,9 +33,7 @@ class Pipeline:
         self.transforms = tuple(transforms)
         self._stages: list[tuple[bool, list[_Placed]]] = [
             (whole, list(placed))
-            for whole, placed in groupby(
-                enumerate(self.transforms), lambda pair: isinstance(pair[1], BaseTransform)
-            )
+            for whole, placed in groupby(enumerate(self.transforms), lambda pair: isinstance(pair[1], BaseTransform))
         ]
         # Transforms that come first and work on single samples run as soon as the sample is read, so that a
         # batch of large pictures is never held at its full size.
@@ -74,9 +72,7 @@ class Pipeline:
                         found=f"inputs of type {type(images[0]).__name__}",
                         expected="PIL pictures, arrays or tensors",
                     )
-                images = _guarded(
-                    transform, f"a batch of shape {tuple(batch.shape)}", batch, seeds.keys, place
-                )
+                images = _guarded(transform, f"a batch of shape {tuple(batch.shape)}", batch, seeds.keys, place)
         batch = images if isinstance(images, Tensor) else stack(images)
         return to_float(batch) if batch is not None else default_collate(list(images))
 
@@ -85,17 +81,13 @@ class Pipeline:
         return [
             {
                 "type": f"{type(transform).__module__}:{type(transform).__qualname__}",
-                "args": transform.describe()
-                if isinstance(transform, BaseTransform)
-                else arguments_of(transform),
+                "args": transform.describe() if isinstance(transform, BaseTransform) else arguments_of(transform),
                 "code": _code(transform),
             }
             for transform in self.transforms
         ]
 
-    def _each(
-        self, transforms: list[_Placed], images: Tensor | Sequence[Any], seeds: BatchSeeds, stage: int
-    ) -> Any:
+    def _each(self, transforms: list[_Placed], images: Tensor | Sequence[Any], seeds: BatchSeeds, stage: int) -> Any:
         done = []
         with restored_generators():
             for n, image in enumerate(images):

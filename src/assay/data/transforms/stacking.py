@@ -31,9 +31,7 @@ def to_tensor(image: Any) -> Tensor | None:
     if isinstance(image, np.ndarray) and image.dtype.kind in "biuf":
         if image.dtype == np.uint8 and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))):
             image = np.atleast_3d(image).transpose(2, 0, 1)
-        return torch.from_numpy(
-            image.copy()
-        )  # torch warns of arrays that are read-only and refuses flipped ones
+        return torch.from_numpy(image.copy())  # torch warns of arrays that are read-only and refuses flipped ones
     return None
 
 
