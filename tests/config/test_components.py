@@ -105,3 +105,13 @@ def test_the_project_is_the_nearest_folder_with_its_mark(tmp_path: Path) -> None
     assert project_root(inner) == inner
     (tmp_path / "a" / "train.py").touch()
     assert project_root(inner) == tmp_path / "a"
+
+
+def test_one_process_goes_from_project_to_project_with_modules_of_the_same_name(tmp_path: Path) -> None:
+    kind = Kind("part", base=("builtins:object",), table={})
+    for project in ("one", "two", "one"):
+        folder = tmp_path / project
+        folder.mkdir(exist_ok=True)
+        (folder / "samename_parts.py").write_text("from samename_sizes import SIZE\n\nclass Part:\n    size = SIZE\n")
+        (folder / "samename_sizes.py").write_text(f"SIZE = {project!r}\n")
+        assert find(kind, "samename_parts:Part", Allowed(folder)).size == project

@@ -209,13 +209,15 @@ def import_path(path: str, allowed: Allowed | None = None) -> Any:
     module_name, _, name = path.partition(":")
     spec = allowed.spec(module_name) if allowed else None
     if allowed and spec:
-        for folder in reversed(allowed.search_path()):
-            if folder not in sys.path and Path(folder).is_dir():
-                sys.path.insert(0, folder)
+        _enter(allowed)
+    before = set(sys.modules)
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a module of the user's may raise anything
         raise Refused(_import_problem(module_name, error)) from error
+    finally:
+        if allowed and spec:
+            _of_projects.update(dict.fromkeys(set(sys.modules) - before, allowed.root))
     file = getattr(module, "__file__", None)
     if spec and spec.origin and file and Path(file).resolve() != Path(spec.origin).resolve():
         raise Refused(
@@ -236,6 +238,23 @@ def import_path(path: str, allowed: Allowed | None = None) -> Any:
             )
         )
     return getattr(module, name)
+
+
+# Modules that came with components of a project. One process may go from one project to another (a notebook, tests):
+# then `models` means another file, and so does whatever it imports.
+_of_projects: dict[str, Path] = {}
+
+
+def _enter(allowed: Allowed) -> None:
+    """Put the project's folders first on the path, and forget the modules of another project."""
+    for name in [name for name, root in _of_projects.items() if root != allowed.root]:
+        del _of_projects[name]
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file and "site-packages" not in file and not file.startswith(sys.base_prefix):
+            del sys.modules[name]
+    for folder in reversed(allowed.search_path()):
+        if Path(folder).is_dir():
+            sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
 
 
 def _import_problem(module: str, error: BaseException) -> Problem:

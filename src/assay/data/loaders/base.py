@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,8 @@ class BaseLoader(DataLoader[Any]):
         dataset = type(self.samples.dataset).__name__
         workers = getattr(iterator, "_workers", [])
         self.close()
+        # What a dying worker breaks (a connection) may be noticed a moment before its death is.
+        wait([process.sentinel for process in workers], timeout=1)
         ended = [(worker, process) for worker, process in enumerate(workers) if process.exitcode]
         for process in workers:
             if process.exitcode is None:  # the dead may hold a lock that the living would wait for

@@ -1,0 +1,73 @@
+"""What a user sees when a part of the run raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import assay
+from assay.errors import AssayError, ConfigError, MemoryExhaustedError
+
+Tiny = Callable[..., dict[str, Any]]
+
+NETS = """
+import torch
+from torch import nn
+
+class Wrong(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(65, num_classes))
+    def forward(self, x):
+        return self.body(x)
+
+class Raising(nn.Module):
+    def __init__(self, kind, num_classes):
+        super().__init__()
+        self.kind = kind
+        self.head = nn.Linear(64, num_classes)
+    def forward(self, x):
+        if self.kind == "memory":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        raise KeyError("lost")
+"""
+
+
+def failed(project: Path, config: dict[str, Any]) -> AssayError:
+    (project / "wrong_nets.py").write_text(NETS)
+    with pytest.raises(AssayError) as caught:
+        assay.train(config, quiet=True)
+    return caught.value
+
+
+def test_a_shape_that_does_not_fit_names_the_layer(project: Path, tiny: Tiny) -> None:
+    error = failed(project, tiny({"model": "wrong_nets:Wrong"}))
+    assert isinstance(error, ConfigError)
+    assert "in layer 'body.1' of Wrong" in str(error)
+    run = assay.open("last")
+    assert run.status["state"] == "failed"
+    assert "Traceback" in (run.path / "crash.txt").read_text()
+
+
+def test_an_exception_of_the_model_is_not_called_a_bug_of_assay(project: Path, tiny: Tiny) -> None:
+    error = failed(project, tiny({"model": {"type": "wrong_nets:Raising", "args": {"kind": "key"}}}))
+    assert error.exit_code == 2
+    assert "KeyError: 'lost'" in str(error)
+    assert "wrong_nets.py:" in str(error)
+
+
+def test_a_device_out_of_memory_is_exit_8_with_advice_that_keeps_the_update(project: Path, tiny: Tiny) -> None:
+    error = failed(project, tiny({"model": {"type": "wrong_nets:Raising", "args": {"kind": "memory"}}}))
+    assert isinstance(error, MemoryExhaustedError)
+    assert error.exit_code == 8
+    assert "accumulate" in error.hint
+
+
+def test_after_a_failure_the_same_process_can_train_again(project: Path, tiny: Tiny) -> None:
+    failed(project, tiny({"model": "wrong_nets:Wrong"}))
+    assert assay.train(tiny(), quiet=True).status["state"] == "completed"
+    assert torch.is_grad_enabled()
