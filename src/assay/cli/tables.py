@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from assay.store.index import RunSummary
 from assay.store.run_folder import RunFolder
@@ -20,16 +16,14 @@ from assay.utils.atomic import read_json
 __all__ = ["print_result", "print_run", "print_runs", "print_values"]
 
 
-def _console() -> Console:
-    """As wide as the terminal; where there is none, wide enough that no line is cut."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
-    return table
+def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as they must be, the first one to the left: two hundred runs in no time, and `grep` reads it."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    lines.insert(1, ["-" * width for width in widths])
+    for first, *rest in lines:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        print("  ".join(cells).rstrip())
 
 
 def _json(value: Any) -> None:
@@ -49,39 +43,39 @@ def _duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
 
 
-def _measurements(run: RunFolder) -> dict[str, dict[str, str]]:
+def _measurements(run: RunFolder) -> dict[str, dict[str, str | None]]:
     try:
         return dict(read_json(run.measurements))
     except FileNotFoundError:
         return {}
 
 
-def _values_table(run: RunFolder, status: Mapping[str, Any]) -> Table:
+def _print_values(run: RunFolder, status: Mapping[str, Any]) -> None:
     values = status.get("values") or {}
     best, last = values.get("best", {}), values.get("last", {})
     at = status.get("best") or {}
     facts = _measurements(run)
-    position = f" (epoch {at['epoch']}, step {at['step']})" if at else ""
-    table = _table("measurement", "best" + position, "last", "unit", "better")
+    rows = []
     for name in sorted({*best, *last}, key=lambda name: (name.partition("/")[0] != "test", name)):
-        fact = facts.get(name, {})
-        row = (_figure(best.get(name)), _figure(last.get(name)), fact.get("unit", ""), fact.get("better", ""))
-        table.add_row(Text(name), *row)
-    return table
+        unit, better = (facts.get(name, {}).get(key) or "" for key in ("unit", "better"))
+        rows.append((name, _figure(best.get(name)), _figure(last.get(name)), unit, better))
+    position = f" (epoch {at['epoch']}, step {at['step']})" if at else ""
+    _print_table(("measurement", f"best{position}", "last", "unit", "better"), rows)
 
 
 def print_result(run: RunFolder) -> None:
     """What a finished run shows: the best and the last values with their units, and where everything is."""
-    status, console = run.read_status(), _console()
-    console.print(_values_table(run, status))
+    status = run.read_status()
+    print()
+    _print_values(run, status)
+    print()
     for stamp in status.get("stamps", []):
-        console.print(f"note: {stamp}", markup=False)
-    console.print(
+        print(f"note: {stamp}")
+    print(
         f"{status.get('state')} ({status.get('reason')}) in {_duration(float(status.get('seconds', 0)))}; "
-        f"best by {status.get('monitor')}",
-        markup=False,
+        f"best by {status.get('monitor')}"
     )
-    console.print(f"run {run.path}", markup=False, soft_wrap=True)
+    print(f"run {run.path}")
 
 
 def print_values(run: RunFolder, checkpoint: str, values: Mapping[str, float], *, as_json: bool) -> None:
@@ -89,33 +83,31 @@ def print_values(run: RunFolder, checkpoint: str, values: Mapping[str, float], *
         _json({"run": str(run.path), "checkpoint": checkpoint, "values": dict(values)})
         return
     facts = _measurements(run)
-    table = _table("measurement", checkpoint, "unit")
-    for name, value in values.items():
-        table.add_row(Text(name), _figure(value), facts.get(name, {}).get("unit", ""))
-    _console().print(table)
+    rows = [(name, _figure(value), facts.get(name, {}).get("unit") or "") for name, value in values.items()]
+    _print_table(("measurement", checkpoint, "unit"), rows)
 
 
 def print_runs(found: Sequence[RunSummary], folder: Any, *, as_json: bool) -> None:
     if as_json:
-        _json([{**_plain(summary)} for summary in found])
+        _json([_plain(summary) for summary in found])
         return
     if not found:
         print(f"no runs under {folder}")
         return
-    table = _table("run", "state", "epoch", "step", "monitor", "best", "time", "started")
-    for summary in found:
-        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.created))
-        table.add_row(
-            Text(f"{summary.project}/{summary.name}"),
+    rows = [
+        (
+            f"{summary.project}/{summary.name}",
             summary.state,
             f"{summary.epoch}/{summary.epochs}",
             str(summary.step),
             summary.monitor,
             _figure(summary.best),
             _duration(summary.seconds),
-            started,
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.created)),
         )
-    _console().print(table)
+        for summary in found
+    ]
+    _print_table(("run", "state", "epoch", "step", "monitor", "best", "time", "started"), rows)
 
 
 def _plain(summary: RunSummary) -> dict[str, Any]:
@@ -130,16 +122,16 @@ def print_run(run: RunFolder, *, as_json: bool) -> None:
     if as_json:
         _json({"path": str(run.path), "status": status, "checkpoints": checkpoints, "loggers": cursors})
         return
-    console = _console()
-    console.print(f"run {run.path}", markup=False, soft_wrap=True)
+    print(f"run {run.path}")
     for key in ("state", "reason", "epoch", "epochs", "step", "monitor"):
         if status.get(key) not in (None, ""):
-            console.print(f"{key:<12} {status[key]}", markup=False)
+            print(f"{key:<12} {status[key]}")
     for stamp in status.get("stamps", []):
-        console.print(f"note         {stamp}", markup=False)
+        print(f"note         {stamp}")
     for name, target in checkpoints.items():
-        console.print(f"checkpoint   {name}" + (f" -> {target}" if target != name else ""), markup=False)
+        print(f"checkpoint   {name}" + (f" -> {target}" if target != name else ""))
     for name, cursor in cursors.items():
         trouble = f" ({cursor['error']})" if cursor.get("error") else ""
-        console.print(f"logger       {name}: {cursor.get('id', -1) + 1} records{trouble}", markup=False)
-    console.print(_values_table(run, status))
+        print(f"logger       {name}: {cursor.get('id', -1) + 1} records{trouble}")
+    print()
+    _print_values(run, status)

@@ -146,6 +146,9 @@ def _run(run: RunFolder, journal: Journal, checked: Checked, built: Built, reque
         finally:
             display.close()
             journal.close()
+            for loader in (built.data.train, built.data.validation, built.data.test):
+                if loader is not None:
+                    loader.close()
             if courier is not None:
                 _wait(courier, run, request.console)
 

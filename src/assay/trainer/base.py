@@ -6,7 +6,7 @@ import contextlib
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from assay.config.components import nearest
 from assay.data.loaders.base import BaseLoader
-from assay.errors import ConfigError, NonFiniteError, Problem
+from assay.errors import ConfigError, DataError, NonFiniteError, Problem
 from assay.model.accumulators import accumulator_dtype
 from assay.model.losses.weighting import loss_is_sum, loss_total
 from assay.model.metrics.collection import MetricSet
@@ -189,7 +189,7 @@ class BaseTrainer(ABC):
             if progress.batch == 0:
                 self.metrics["train"].reset()
                 self.schedulers.advance("epoch", monitored=progress.take_monitored())
-            for batch in data.batches(progress.epoch, start=progress.batch):
+            for batch in self._batches(writer):
                 self._train_batch(batch, writer)
                 end_of_epoch = progress.batch == len(data)
                 self._after_update(writer, end_of_epoch)
@@ -255,6 +255,15 @@ class BaseTrainer(ABC):
     @property
     def _micro_size(self) -> int:
         return math.ceil((self.parts.train_data.batch_size or 1) / self.accumulate)
+
+    def _batches(self, writer: Writer) -> Iterator[Any]:
+        """The rest of this epoch; a signal to the whole process group ends the loader's workers as well."""
+        try:
+            yield from self.parts.train_data.batches(self.progress.epoch, start=self.progress.batch)
+        except DataError:
+            if not writer.signals.received:
+                raise
+            writer.after_update(self, [], epoch=self.progress.epoch, improved=False, save=True)
 
     def _train_batch(self, batch: Any, writer: Writer) -> None:
         progress = self.progress
