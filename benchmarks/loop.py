@@ -4,8 +4,8 @@
     python benchmarks/loop.py --cases mlp --logging 1ba --threads 1 --rounds 40
 
 Cases: an MLP 64-32-10 on the digits with batches of 32, and a ResNet of three blocks (16, 32 and 64 channels) on the
-digits with batches of 64. Same data, model class, loss, batch size and optimizer (`torch.optim.SGD` with momentum) on
-all sides, and loss and accuracy are measured on all sides.
+digits with batches of 64. Same data, model class, memory layout, loss, batch size, optimizer (`torch.optim.SGD` with
+momentum) and deterministic algorithms on all sides, and loss and accuracy are measured on all sides.
 
 - *assay* is `assay.train` as a user calls it: configuration, run folder, journal, and the courier beside it with
   TensorBoard and the machine's load every 5 s. `1ep` writes a record an epoch, `1ba` one a step.
@@ -15,11 +15,12 @@ all sides, and loss and accuracy are measured on all sides.
 
 Protocol: one process. assay's loader lets the hand-written loops train one epoch each before every epoch of assay, so
 that the turns are A B C A B C inside one run, and a ratio is that of neighbours. The digits are repeated so that an
-epoch (a turn) lasts a second or more. Timed is the epoch from its first batch on: for assay until its last batch is
-asked for, divided by the steps done until then, which leaves out what only assay does at an epoch's end (checkpoint,
-status); the SummaryWriter is flushed outside the clock. The first epochs are apart. Before the hand-written loops begin,
-the courier is waited for, so that it disturbs assay's turns only; what it still has to do when the turn ends (a quarter
-of a second of records at most) is in no turn, so its CPU time per step is printed too.
+epoch (a turn) lasts about a second. Timed is the epoch from its first batch on: for assay until its last batch is asked
+for, divided by the steps done until then, which leaves out what only assay does at an epoch's end (checkpoint, status);
+the SummaryWriter is flushed outside the clock. The first epochs are apart. Before the hand-written loops begin, the
+courier is waited for, so that it disturbs assay's turns only; what it still has to do when the turn ends (a quarter of
+a second of records at most) is in no turn, so its CPU time per step is printed too. Ratios are given by the clock and
+by CPU time of the training process: on a machine with other work to do the second is the steadier one.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from turns import header, per_turn, table
+from turns import Seconds, header, now, row, table
 
 import assay
 from assay.data.datasets.digits import Digits
@@ -67,8 +68,8 @@ class Case:
 
 _RESNET: dict[str, Any] = {"blocks": [1, 1, 1], "width": 16}
 CASES = {
-    "mlp": Case("MLP", {"hidden": [32]}, lambda: MLP(10, (1, 8, 8), hidden=(32,)), batch=32, steps=4000),
-    "resnet": Case("ResNet", _RESNET, lambda: ResNet(10, 1, **_RESNET), batch=64, steps=150),
+    "mlp": Case("MLP", {"hidden": [32]}, lambda: MLP(10, (1, 8, 8), hidden=(32,)), batch=32, steps=2000),
+    "resnet": Case("ResNet", _RESNET, lambda: ResNet(10, 1, **_RESNET), batch=64, steps=60),
 }
 
 
@@ -94,9 +95,9 @@ class Careful:
         self.lines, self.writer = lines, writer
         self.step = 0
 
-    def epoch(self, number: int) -> float:
-        """Train one epoch; seconds per step."""
-        begin = time.perf_counter()
+    def epoch(self, number: int) -> Seconds:
+        """Train one epoch; time per step."""
+        begin = now()
         total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
         batches = torch.randperm(len(self.inputs), generator=torch.Generator().manual_seed(number)).split(self.batch)
         for rows in batches:
@@ -114,7 +115,7 @@ class Careful:
                 self._log(loss, hits / len(rows))
         samples = len(self.inputs)
         self.lines.write(f"{number} {total.item() / samples} {right.item() / samples}\n")
-        seconds = (time.perf_counter() - begin) / len(batches)
+        seconds = now().since(begin, len(batches))
         if self.writer is not None:
             self.writer.flush()
         return seconds
@@ -127,15 +128,15 @@ class Careful:
 
 @dataclass
 class Measured:
-    """Seconds per step of every turn, by contender, and the courier's CPU seconds per step."""
+    """Time per step of every turn, by contender, and the courier's CPU seconds per step."""
 
-    times: dict[str, list[float]]
+    times: dict[str, list[Seconds]]
     courier: float
 
 
 def measure(case: Case, logging: str, threads: int, rounds: int, first: int) -> Measured:
     """Train `first` epochs and then `rounds` more on all sides, by turns."""
-    times: dict[str, list[float]] = {"careful": [], "careful, SummaryWriter": [], "assay": []}
+    times: dict[str, list[Seconds]] = {"careful": [], "careful, SummaryWriter": [], "assay": []}
     courier_seconds: list[float] = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, open(Path(name) / "lines", "w") as lines:
         folder = Path(name)
@@ -153,17 +154,17 @@ def measure(case: Case, logging: str, threads: int, rounds: int, first: int) -> 
                 for contender, loop in by_hand.items():
                     times[contender].append(loop.epoch(epoch))
                 courier_seconds.append(_courier_seconds())
-                begin = time.perf_counter()
+                begin = now()
                 batches = super().batches(epoch, start)
                 for _ in range(len(self) - 1):
                     yield next(batches)
-                times["assay"].append((time.perf_counter() - begin) / (len(self) - 1))
+                times["assay"].append(now().since(begin, len(self) - 1))
                 yield from batches
 
         samples = case.batch * case.steps
         config = {
             "folder": str(folder / "runs"),
-            "host": {"device": "cpu", "threads": threads},
+            "host": {"device": "cpu", "threads": threads, "memory_format": "contiguous"},
             "data": {
                 "dataset": {"type": ManyDigits, "args": {"samples": samples}},
                 "loader": {"type": TurnLoader, "args": {"batch_size": case.batch}},
@@ -201,6 +202,18 @@ def _courier_seconds() -> float:
     return 0.0
 
 
+def report(title: str, measured: Measured) -> None:
+    """Print one table; times in µs are medians of the wall's clock and belong to the machine, not to assay."""
+    times = measured.times
+    micro = {
+        contender: f"{np.median([turn.wall for turn in turns]) * 1e6:.0f} µs" for contender, turns in times.items()
+    }
+    print(f"\n{title}: {micro['assay']}; the courier's CPU, at nice 19, {measured.courier * 1e6:.0f} µs")
+    others = [contender for contender in times if contender != "assay"]
+    rows = [(*row(f"assay / {other}", times["assay"], times[other]), f"({micro[other]})") for other in others]
+    print(table(rows), flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=20, help="turns of every contender that count")
@@ -215,14 +228,7 @@ def main() -> int:
         for threads in options.threads:
             for logging in options.logging:
                 measured = measure(CASES[name], logging, threads, options.rounds, options.first)
-                times = measured.times
-                micro = {contender: f"{np.median(seconds) * 1e6:.0f} µs" for contender, seconds in times.items()}
-                against = [contender for contender in times if contender != "assay"]
-                noun = "thread" if threads == 1 else "threads"
-                print(f"\n{name}, {threads} {noun}, assay records {LOGGINGS[logging]} ({logging}): {micro['assay']}", end="")
-                print(f", and {measured.courier * 1e6:.0f} µs of the courier's CPU at nice 19")
-                rows = [(f"to {other}", per_turn(times, "assay", other), f"({micro[other]})") for other in against]
-                print(table(rows), flush=True)
+                report(f"{name}, {threads} thread{'s' * (threads > 1)}, a record {LOGGINGS[logging]}", measured)
     return 0
 
 

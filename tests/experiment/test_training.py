@@ -14,6 +14,7 @@ import torch
 
 import assay
 from assay.errors import ConfigError, DataError, Interrupted, NonFiniteError, RunBusyError
+from assay.experiment.build import build
 from assay.store.journal import read
 from assay.trainer.default import DefaultTrainer
 
@@ -205,15 +206,34 @@ def test_micro_batches_are_exact_with_class_weights_and_ignored_targets(project:
     assert one.last["train/loss"] == pytest.approx(two.last["train/loss"], rel=1e-12)
 
 
+# Two good epochs, and then a rate that undoes them: the best epoch is the second.
+SPOILT: dict[str, Any] = {
+    "schedulers": [{"type": "DynamicLR", "args": {"values": {"0": 0.3, "2": 4.0}}}],
+    "trainer.args": {"epochs": 6, "monitor": "min validation/loss"},
+}
+
+
 def test_the_best_checkpoint_is_that_of_the_best_epoch_whatever_the_save_period(project: Path, tiny: Tiny) -> None:
-    changes = {"trainer.args": {"epochs": 6, "monitor": "max validation/accuracy"}, "checkpoints": {"every": "4ep"}}
-    run = train(tiny({**changes, "optimizer.args.lr": 1.5}))
+    run = train(tiny({**SPOILT, "checkpoints": {"every": "4ep"}}))
     validation = [record for record in read(run.folder.journal) if record.phase == "validation"]
-    values = [record.values["accuracy"] for record in validation]
-    best = validation[values.index(max(values))]
-    assert run.status["best"] == {"value": max(values), "epoch": best.epoch, "step": best.step}
+    values = [record.values["loss"] for record in validation]
+    best = validation[values.index(min(values))]
+    assert best.epoch == 1
+    assert run.status["best"] == {"value": min(values), "epoch": best.epoch, "step": best.step}
     assert (run.folder.checkpoints / "best").resolve().name == f"step-{best.step:08d}"
     assert run.test("best")["test/accuracy"] == run.best["test/accuracy"]
+
+
+def test_patience_and_the_best_value_survive_an_interruption(project: Path, tiny: Tiny) -> None:
+    arguments = {**SPOILT["trainer.args"], "epochs": 30, "early_stopping": {"patience": 4}}
+    changes = {**SPOILT, "trainer.args": arguments}
+    whole = train(tiny(changes))
+    assert whole.status["epoch"] == 6  # the best is epoch 1, the fourth validation without a better one that of epoch 5
+    with pytest.raises(Interrupted):
+        train(tiny({**changes, "trainer": {"type": StopAt, "args": {**arguments, "stop_at": 50}}}))
+    resumed = train(tiny(changes), resume="last", allow_change=["trainer"])
+    assert lines(resumed) == lines(whole)
+    assert resumed.status["best"] == whole.status["best"]
 
 
 def test_early_stopping_ends_the_run_at_the_epoch_that_the_rule_says(project: Path, tiny: Tiny) -> None:
@@ -273,7 +293,7 @@ def test_a_monitor_that_nothing_measures_is_found_before_the_training(project: P
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(project: Path, tiny: Tiny) -> None:
-    with pytest.raises(NonFiniteError, match="the update was not made") as caught:
+    with pytest.raises(NonFiniteError, match=r"the loss is nan at step .* the update was not made") as caught:
         train(tiny({"optimizer.args.lr": 1e30}))
     assert caught.value.exit_code == 5
     run = assay.open("last")
@@ -323,7 +343,13 @@ def test_the_moving_average_is_what_is_validated_and_tested(project: Path, tiny:
     run = train(tiny({"trainer.args.ema": 0.99}))
     average = torch.load(run.folder.checkpoints / "best" / "ema.pt", weights_only=True)
     assert not same(average, weights(run, "best"))
-    assert same(run.model("best").state_dict(), average)
+    model = run.model("best")
+    assert same(model.state_dict(), average)
+    test_data = build(run._checked()).data.test
+    assert test_data is not None
+    with torch.no_grad():
+        losses = [torch.nn.functional.cross_entropy(model(x), y, reduction="sum") for x, y in test_data.batches(0)]
+    assert run.best["test/loss"] == pytest.approx(sum(losses).item() / 360, rel=1e-6)
     assert run.test()["test/loss"] == run.best["test/loss"]
 
 

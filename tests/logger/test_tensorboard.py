@@ -249,11 +249,11 @@ def test_the_end_of_a_run_is_shown_and_taken_back_when_it_goes_on(run: Any) -> N
 def test_pictures_histograms_and_matrices_are_shown(run: Any) -> None:
     pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
     Image.fromarray(pixels).save(run.folder / "media" / "digits.png")
-    run.write("media/weights.json", {"edges": [-1.0, 0.0, 1.0, 3.0], "counts": [2, 0, 4]})
+    run.write("media/weights.json", {"conv": {"edges": [-1.0, 0.0, 1.0, 3.0], "counts": [2, 0, 4]}})
     run.write("media/confusion.json", {"values": [[3, 1], [0, 4]], "labels": ["cat", "dog"]})
     media = {
         "digits": {"kind": "image", "path": "media/digits.png"},
-        "weights/conv": {"kind": "histogram", "path": "media/weights.json"},
+        "weights": {"kind": "histograms", "path": "media/weights.json"},
         "confusion": {"kind": "matrix", "path": "media/confusion.json"},
     }
     run.journal.append(phase="validation", epoch=0, step=4, samples=1, values={"loss": 1.0}, media=media)
@@ -272,7 +272,7 @@ def test_pictures_histograms_and_matrices_are_shown(run: Any) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "content"),
-    [("image", None), ("image", "text"), ("matrix", "{}"), ("histogram", "["), ("sound", "x")],
+    [("image", None), ("image", "text"), ("matrix", "{}"), ("histograms", "["), ("sound", "x")],
 )
 def test_a_medium_that_cannot_be_shown_is_said_and_holds_up_no_number(
     run: Any, caplog: pytest.LogCaptureFixture, kind: str, content: str | None

@@ -120,7 +120,7 @@ class TensorBoardLogger(BaseLogger):
         for name, medium in record.media.items():
             tag = f"{record.phase}/{name}"
             try:
-                values.append(_medium(tag, medium["kind"], self.run.folder / medium["path"]))
+                values += _medium(tag, medium["kind"], self.run.folder / medium["path"])
             except (OSError, ValueError, LookupError, TypeError) as error:
                 # A picture that was deleted, or is none, must not hold up the numbers.
                 _log.warning("record %d: no picture for %s: %s", record.id, tag, error)
@@ -168,24 +168,26 @@ def _text(tag: str, content: Any) -> Summary.Value:
     return Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
 
 
-def _medium(tag: str, kind: str, path: Path) -> Summary.Value:
+def _medium(tag: str, kind: str, path: Path) -> list[Summary.Value]:
     """Raises: ValueError for a kind that TensorBoard has no place for."""
-    if kind == "histogram":
-        content = read_json(path)
-        return Summary.Value(tag=tag, histo=_histogram(content["edges"], content["counts"]))
+    if kind == "histograms":
+        return [
+            Summary.Value(tag=f"{tag}/{name}", histo=_histogram(content["edges"], content["counts"]))
+            for name, content in read_json(path).items()
+        ]
     if kind == "matrix":
         content = read_json(path)
         png = heat_map(content["values"], content.get("labels") or [])
     elif kind == "image":
         png = path.read_bytes()
     else:
-        raise ValueError(f"medium {tag!r} is a {kind!r}: expected image, histogram or matrix")
+        raise ValueError(f"medium {tag!r} is a {kind!r}: expected image, histograms or matrix")
     if not png.startswith(b"\x89PNG\r\n"):
         raise ValueError(f"{path.name} is not a PNG")
     # After the signature comes the IHDR chunk: width and height are at bytes 16 and 20.
     width, height = struct.unpack(">II", png[16:24])
     image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=png)
-    return Summary.Value(tag=tag, image=image)
+    return [Summary.Value(tag=tag, image=image)]
 
 
 def _histogram(edges: Sequence[float], counts: Sequence[float]) -> HistogramProto:

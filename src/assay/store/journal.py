@@ -44,7 +44,7 @@ class Record:
         step: updates done so far.
         samples: training samples consumed so far.
         values: name -> number, non-finite ones included.
-        media: name -> {"kind": "image" | "histogram" | "matrix", "path": relative to the run folder}.
+        media: name -> {"kind": "image" | "histograms" | "matrix", "path": relative to the run folder}.
     """
 
     id: int

@@ -28,24 +28,29 @@ def write_images(folder: Path, name: str, step: int, images: Tensor, limit: int)
 
 
 def write_histograms(folder: Path, step: int, model: nn.Module) -> dict[str, dict[str, Any]]:
-    """One histogram of every parameter and of its gradient, 64 bins from the least to the greatest value."""
+    """Of every parameter and of its gradient, 64 bins from the least to the greatest finite value; a file of each."""
+    named = list(model.named_parameters())
+    weights: dict[str, Tensor | None] = dict(named)
+    gradients = {name: parameter.grad for name, parameter in named}
     media = {}
-    for name, parameter in model.named_parameters():
-        for kind, tensor in (("weights", parameter), ("gradients", parameter.grad)):
-            if tensor is None or tensor.numel() == 0:
-                continue
-            values = tensor.detach().float().cpu().flatten()
-            values = values[torch.isfinite(values)]
-            if values.numel() == 0:
-                continue
-            low, high = float(values.min()), float(values.max())
-            if low == high:
-                low, high = low - 0.5, high + 0.5
-            counts, edges = torch.histogram(values, _BINS, range=(low, high))
-            path = folder / f"{kind}-{name}-{step:08d}.json"
-            write_json(path, {"edges": edges.tolist(), "counts": counts.tolist()})
-            media[f"{kind}/{name}"] = {"kind": "histogram", "path": f"media/{path.name}"}
+    for kind, tensors in (("weights", weights), ("gradients", gradients)):
+        path = folder / f"{kind}-{step:08d}.json"
+        found = {name: _histogram(tensor) for name, tensor in tensors.items() if tensor is not None}
+        write_json(path, {name: histogram for name, histogram in found.items() if histogram})
+        media[kind] = {"kind": "histograms", "path": f"media/{path.name}"}
     return media
+
+
+def _histogram(tensor: Tensor) -> dict[str, list[float]] | None:
+    values = tensor.detach().float().cpu().flatten()
+    values = values[torch.isfinite(values)]
+    if not values.numel():
+        return None
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = torch.histogram(values, _BINS, range=(low, high))
+    return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 
 def write_matrix(folder: Path, name: str, step: int, matrix: Tensor, labels: tuple[str, ...]) -> dict[str, Any]:
