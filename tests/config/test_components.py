@@ -115,3 +115,11 @@ def test_one_process_goes_from_project_to_project_with_modules_of_the_same_name(
         (folder / "samename_parts.py").write_text("from samename_sizes import SIZE\n\nclass Part:\n    size = SIZE\n")
         (folder / "samename_sizes.py").write_text(f"SIZE = {project!r}\n")
         assert find(kind, "samename_parts:Part", Allowed(folder)).size == project
+
+
+def test_a_component_may_lie_in_folders_without_init(tmp_path: Path) -> None:
+    folder = tmp_path / "bare_folder" / "inner"
+    folder.mkdir(parents=True)
+    (folder / "parts.py").write_text("class Part:\n    pass\n")
+    kind = Kind("part", base=("builtins:object",), table={})
+    assert find(kind, "bare_folder.inner.parts:Part", Allowed(tmp_path)).__name__ == "Part"

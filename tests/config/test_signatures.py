@@ -176,3 +176,27 @@ def test_annotations_imported_for_type_checkers_only_do_not_hide_the_others() ->
     assert parameters(MultiStepLR).known["gamma"].annotation is float
     assert parameters(MultiStepLR).known["milestones"].annotation.__args__ == (int,)
     assert "lr_lambda" in parameters(LambdaLR).known
+
+
+class _Net:
+    def __init__(self, block: str, layers: list[int], num_classes: int, width: int = 64) -> None: ...
+
+
+def _net(name: str, block: str, layers: list[int], pretrained: bool, **kwargs: Any) -> Any:
+    return _Net(block, layers, **kwargs)
+
+
+def _net18(pretrained: bool = False, **kwargs: Any) -> Any:
+    return _net("net18", "basic", [2, 2], pretrained, **kwargs)
+
+
+def _straight(**kwargs: Any):  # type: ignore[no-untyped-def]
+    return _Net("basic", layers=[1], **kwargs)
+
+
+def test_kwargs_of_a_function_lead_to_what_it_calls_with_them() -> None:
+    found = parameters(_net18)
+    assert set(found.known) == {"num_classes", "width", "pretrained"}
+    assert not found.open
+    assert not any(parameter.required for parameter in found.known.values())
+    assert set(parameters(_straight).known) == {"num_classes", "width"}

@@ -99,9 +99,9 @@ class Allowed:
         """Where the project keeps `module`, found without importing anything."""
         path: Iterable[str] | None = self.search_path()
         spec = None
-        parts = module.split(".")
-        for depth in range(len(parts)):
-            spec = PathFinder.find_spec(".".join(parts[: depth + 1]), list(path or []))
+        for part in module.split("."):
+            # By its last name alone: a folder without __init__.py would ask for its parent in sys.modules.
+            spec = PathFinder.find_spec(part, list(path or []))
             if spec is None:
                 return None
             path = spec.submodule_search_locations

@@ -114,6 +114,8 @@ def _of(function: Callable[..., Any], bound: bool, parents: list[tuple[Callable[
             spread = ""
         if bound or parents is None:
             more = _of_class(_resolved(target, signature.return_annotation), function)
+            # An annotation such as nn.Module says less than the call in the body.
+            more = _passed_on(target, rest) if more.open else more
         else:
             more = _behind(target, rest, parents)
         known = {**more.optional(), **known}
@@ -132,6 +134,27 @@ def _of_class(cls: Any, function: Callable[..., Any]) -> Parameters:
     reached = _along(chain)
     # What the class requires, the function passes itself.
     return replace(reached, known={name: known for name, known in reached.known.items() if not known.required})
+
+
+def _passed_on(function: Any, rest: str) -> Parameters:
+    """What `**rest` of a function leads to: the arguments of what it calls with it, as in `return Net(**kwargs)`."""
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return Parameters(open=True)
+    known = _taken(body, rest)
+    calls = [node for node in ast.walk(body) if isinstance(node, ast.Call) and _hands(node, rest)]
+    is_open = not calls
+    for call in calls:
+        called: Any = function.__globals__.get(call.func.id) if isinstance(call.func, ast.Name) else None
+        if called is None or called is function or not (inspect.isclass(called) or inspect.isfunction(called)):
+            is_open = True
+            continue
+        reached = parameters(called)
+        given = {keyword.arg for keyword in call.keywords} | set(list(reached.known)[: len(call.args)])
+        known |= {name: parameter for name, parameter in reached.optional().items() if name not in given}
+        is_open = is_open or reached.open or any(isinstance(argument, ast.Starred) for argument in call.args)
+    return Parameters(known, is_open)
 
 
 def _behind(function: Any, rest: str, parents: list[tuple[Callable[..., Any], bool]]) -> Parameters:
@@ -173,15 +196,20 @@ def _handed_on(body: ast.AST, rest: str) -> tuple[bool, bool]:
     for node in ast.walk(body):
         if not isinstance(node, ast.Call):
             continue
-        handed = any(
-            keyword.arg is None and isinstance(keyword.value, ast.Name) and keyword.value.id == rest
-            for keyword in node.keywords
-        )
+        handed = _hands(node, rest)
         if handed and isinstance(node.func, ast.Attribute) and node.func.attr in ("__init__", "__new__"):
             up = True
         elif handed:
             elsewhere = True
     return up, elsewhere
+
+
+def _hands(call: ast.Call, rest: str) -> bool:
+    """Whether the call passes `**rest`."""
+    return any(
+        keyword.arg is None and isinstance(keyword.value, ast.Name) and keyword.value.id == rest
+        for keyword in call.keywords
+    )
 
 
 def _resolved(function: Any, annotation: Any) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from assay.errors import DataError
+from assay.errors import ConfigError, DataError, Problem
 
-__all__ = ["predicted_classes", "target_classes"]
+__all__ = ["predicted_classes", "require_classes", "target_classes"]
 
 
 def predicted_classes(output: Tensor) -> Tensor:
@@ -35,6 +35,25 @@ def target_classes(target: Tensor, output: Tensor) -> Tensor:
             expected="class indices (B, …) or shares (B, K, …) for scores (B, K, …)",
         )
     return target.long()
+
+
+def require_classes(output: Tensor, classes: int) -> None:
+    """Said by the shape alone, so nothing waits for the device.
+
+    Raises:
+        ConfigError: the model does not give one score for each of the dataset's classes.
+    """
+    _require_scores(output)
+    if output.shape[1] != classes:
+        raise ConfigError.of(
+            Problem(
+                f"the model gives {output.shape[1]} scores and there are {classes} classes",
+                key="model",
+                found=f"an output of shape {tuple(output.shape)}",
+                expected=f"(B, {classes}, …)",
+                hint="give the model its number of classes in model.args, by whatever name its signature has",
+            )
+        )
 
 
 def _require_scores(output: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from assay.model.metrics.base import BaseMetric
-from assay.model.metrics.classes import predicted_classes, target_classes
+from assay.model.metrics.classes import predicted_classes, require_classes, target_classes
 
 __all__ = ["ConfusionMatrix"]
 
@@ -25,6 +25,7 @@ class ConfusionMatrix(BaseMetric):
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Scores (B, K, …) and targets (B, …) or (B, K, …)."""
+        require_classes(output, len(self.matrix))
         cells = target_classes(target, output) * len(self.matrix) + predicted_classes(output)
         # Not bincount: on a GPU it waits for the largest value.
         self.matrix.view(-1).index_add_(0, cells.flatten(), torch.ones_like(cells).flatten())

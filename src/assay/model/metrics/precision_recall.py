@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from assay.model.metrics.base import BaseMetric
-from assay.model.metrics.classes import predicted_classes, target_classes
+from assay.model.metrics.classes import predicted_classes, require_classes, target_classes
 
 __all__ = ["F1", "Precision", "Recall"]
 
@@ -41,6 +41,7 @@ class _PerClass(BaseMetric):
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Scores (B, K, …) and targets (B, …) or (B, K, …)."""
+        require_classes(output, len(self.hits))
         predicted = predicted_classes(output).flatten()
         actual = target_classes(target, output).flatten()
         ones = torch.ones_like(actual)
