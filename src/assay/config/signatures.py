@@ -147,11 +147,12 @@ def _passed_on(function: Any, rest: str) -> Parameters:
     is_open = not calls
     for call in calls:
         called: Any = function.__globals__.get(call.func.id) if isinstance(call.func, ast.Name) else None
-        if called is None or called is function or not (inspect.isclass(called) or inspect.isfunction(called)):
+        if called is function or not (inspect.isclass(called) or inspect.isfunction(called)):
             is_open = True
             continue
-        reached = parameters(called)
-        given = {keyword.arg for keyword in call.keywords} | set(list(reached.known)[: len(call.args)])
+        reached: Parameters = parameters(called)  # type: ignore[arg-type]  # classes and functions are hashable
+        given = {keyword.arg for keyword in call.keywords}
+        given |= set(list(inspect.signature(called).parameters)[: len(call.args)])
         known |= {name: parameter for name, parameter in reached.optional().items() if name not in given}
         is_open = is_open or reached.open or any(isinstance(argument, ast.Starred) for argument in call.args)
     return Parameters(known, is_open)
