@@ -113,9 +113,9 @@ def _of(function: Callable[..., Any], bound: bool, parents: list[tuple[Callable[
             del known[spread]
             spread = ""
         if bound or parents is None:
-            more = _of_class(_resolved(target, signature.return_annotation), function)
-            # An annotation such as nn.Module says less than the call in the body.
-            more = _passed_on(target, rest) if more.open else more
+            # The body says more than the annotation: torchvision's ViTs take image_size, which the class requires.
+            more = _passed_on(target, rest)
+            more = _of_class(_resolved(target, signature.return_annotation), function) if more.open else more
         else:
             more = _behind(target, rest, parents)
         known = {**more.optional(), **known}

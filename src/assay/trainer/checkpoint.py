@@ -121,7 +121,10 @@ class Checkpoints:
         path = self.folder / name
         if not path.is_dir():
             there = ", ".join(folder.name for folder in self.all()) or "none"
-            raise CheckpointError(f"no checkpoint {name!r} in {self.folder}", found=there)
+            hint = (
+                "no validation had a finite value to be the best; name another, such as last" if name == "best" else ""
+            )
+            raise CheckpointError(f"no checkpoint {name!r} in {self.folder}", hint=hint, found=there)
         fault = _fault(path)
         if fault:
             raise CheckpointError(f"checkpoint {name!r} is damaged: {fault}", where=str(path))

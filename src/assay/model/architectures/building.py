@@ -57,6 +57,8 @@ def build_model(bound: Bound, info: Facts) -> nn.Module:
         # GoogLeNet and Inception warn that the default of init_weights will change; this is the default of
         # today.
         runtime["init_weights"] = True
+        if len(info.shape) == 3 and info.shape[1] == info.shape[2]:
+            runtime["image_size"] = info.shape[1]  # a ViT is made for one size; its default is that of ImageNet
     model = bound.build(**runtime)
     if not isinstance(model, nn.Module):
         raise ConfigError.of(
