@@ -26,7 +26,7 @@ def test_a_model_that_was_written_in_a_cell_trains_and_predicts(
         "    def forward(self, x):\n"
         "        return self.body(x)",
         "run = assay.train('run.json', model=Net, overrides=['trainer.args.epochs=3'])\nrun",
-        "run.journal().tail(2)",
+        "run.journal()[-2:]",
         "assert run.model('best')(torch.zeros(2, 1, 8, 8)).shape == (2, 10)\n"
         "print(run.test(), assay.open(run.path).best['test/accuracy'])",
         "try:\n    assay.train('run.json', model=Net, overrides=['optimizer.args.rate=3'])\n"

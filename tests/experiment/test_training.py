@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -355,12 +356,19 @@ def test_the_moving_average_is_what_is_validated_and_tested(project: Path, tiny:
     assert run.test()["test/loss"] == run.best["test/loss"]
 
 
-def test_the_table_of_the_journal_has_a_row_for_every_record(project: Path, tiny: Tiny) -> None:
+@pytest.mark.parametrize("pandas", [True, False])
+def test_the_table_of_the_journal_has_a_row_for_every_record(
+    project: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, pandas: bool
+) -> None:
     run = train(tiny())
+    if not pandas:
+        monkeypatch.setitem(sys.modules, "pandas", None)  # as where it is not installed
     table = run.journal()
+    assert type(table).__name__ == ("DataFrame" if pandas else "ndarray")
     records = list(read(run.folder.journal))
     assert len(table) == len(records)
     assert list(table["loss"]) == [record.values["loss"] for record in records]
+    assert list(table["phase"]) == [record.phase for record in records]
 
 
 def test_data_that_is_not_there_is_exit_3_and_leaves_no_folder(project: Path, tiny: Tiny) -> None:
