@@ -123,3 +123,34 @@ def test_a_component_may_lie_in_folders_without_init(tmp_path: Path) -> None:
     (folder / "parts.py").write_text("class Part:\n    pass\n")
     kind = Kind("part", base=("builtins:object",), table={})
     assert find(kind, "bare_folder.inner.parts:Part", Allowed(tmp_path)).__name__ == "Part"
+
+
+MODELS = Kind(
+    "model",
+    base=("torch.nn:Module",),
+    table={},
+    families=(Family("torchvision.models", ("models/*.py",), r"[a-z]\w*\d\w*"),),
+    functions=True,
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "assay.experiment.api:train",
+        "assay.cli:main",
+        "assay.logger.courier:main",
+        "torchvision.models:get_model",
+        "torchvision.models:list_models",
+        "torchvision.models._api:get_weight",
+    ],
+)
+def test_a_function_that_makes_no_model_is_refused_although_its_package_is_allowed(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Refused, match="not a place that a model may come from"):
+        find(MODELS, name, Allowed(tmp_path))
+
+
+def test_a_function_of_the_project_and_one_of_a_table_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "function_nets.py").write_text("from torch import nn\ndef net():\n    return nn.Linear(1, 1)\n")
+    assert find(MODELS, "function_nets:net", Allowed(tmp_path)).__name__ == "net"
+    assert find(MODELS, "torchvision.models:resnet18", Allowed(tmp_path)).__name__ == "resnet18"
