@@ -25,6 +25,15 @@ class Wrong(nn.Module):
     def forward(self, x):
         return self.body(x)
 
+class Unbuilt(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(-1, 2)
+
+class Lazy(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(nn.Flatten(), nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.Linear(8, num_classes))
+
 class Raising(nn.Module):
     def __init__(self, kind, num_classes):
         super().__init__()
@@ -51,6 +60,19 @@ def test_a_shape_that_does_not_fit_names_the_layer(project: Path, tiny: Tiny) ->
     run = assay.open("last")
     assert run.status["state"] == "failed"
     assert "Traceback" in (run.path / "crash.txt").read_text()
+
+
+def test_a_constructor_that_raises_is_a_mistake_with_its_line_and_leaves_no_folder(project: Path, tiny: Tiny) -> None:
+    error = failed(project, tiny({"model": "wrong_nets:Unbuilt"}))
+    assert error.exit_code == 2
+    assert "RuntimeError" in str(error)
+    assert not (project / "saved").exists()
+
+
+def test_lazy_layers_get_their_shapes_from_the_data(project: Path, tiny: Tiny) -> None:
+    (project / "wrong_nets.py").write_text(NETS)
+    run = assay.train(tiny({"model": "wrong_nets:Lazy"}), quiet=True)
+    assert run.test()["test/accuracy"] == run.best["test/accuracy"]
 
 
 def test_an_exception_of_the_model_is_not_called_a_bug_of_assay(project: Path, tiny: Tiny) -> None:

@@ -36,4 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os._exit(0)  # the reader of our output has gone, e.g. `assay runs | head`
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        sys.stderr.write(f"error: a bug in assay: {type(error).__name__}: {error}\n")
+        sys.stderr.write("" if debug else "run it again with --debug to see the traceback\n")
+        sys.exit(70)
     sys.exit(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from assay.config.binding import Bound
 from assay.config.check import Checked
 from assay.data.datasets.base import DatasetInfo
 from assay.data.splits import Splits, make_loaders
-from assay.errors import ConfigError
+from assay.errors import AssayError, ConfigError, Problem
 from assay.model.architectures.building import build_model
 from assay.model.architectures.weights import load_weights
 from assay.model.metrics.building import build_metrics
@@ -109,23 +110,44 @@ def build_network(checked: Checked, info: DatasetInfo) -> nn.Module:
     random.seed(derive(seed, "init", "python"))
     np.random.seed(derive(seed, "init", "numpy") & 0xFFFFFFFF)
     torch.manual_seed(derive(seed, "init"))
-    return build_model(checked.components["model",], info)
+    model = build_model(checked.components["model",], info)
+    if any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
+        # Lazy layers have no weights before they have seen a shape, and an optimizer needs them.
+        with torch.no_grad():
+            model.eval()(torch.zeros(2, *info.shape))
+        model.train()
+    return model
 
 
 @contextmanager
 def placed(checked: Checked) -> Iterator[None]:
-    """Problems that name a key get the place of that key in the user's files."""
+    """Problems that name a key get the place of that key in the user's files; what else a part raises is one."""
     try:
         yield
-    except ConfigError as error:
-        places = checked.places
-        problems = []
-        for problem in error.problems:
-            path = tuple(int(part) if part.isdigit() else part for part in problem.key.split(".") if part)
-            while path and path not in places:
-                path = path[:-1]
-            problems.append(problem if problem.place or not path else replace(problem, place=places[path]))
-        raise ConfigError(problems) from error.__cause__
+    except (AssayError, MemoryError) as error:
+        if not isinstance(error, ConfigError):
+            raise
+        raise _with_places(error, checked) from error.__cause__
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        problem = Problem(
+            f"a component cannot be built: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            found=f"raised at {last.filename}:{last.lineno}",
+            hint="--debug shows the whole traceback",
+        )
+        raise ConfigError.of(problem) from error
+
+
+def _with_places(error: ConfigError, checked: Checked) -> ConfigError:
+    places = checked.places
+    problems = []
+    for problem in error.problems:
+        path: tuple[str | int, ...]
+        path = tuple(int(part) if part.isdigit() else part for part in problem.key.split(".") if part)
+        while path and path not in places:
+            path = path[:-1]
+        problems.append(problem if problem.place or not path else replace(problem, place=places[path]))
+    return ConfigError(problems)
 
 
 def _all(checked: Checked, *path: str) -> list[Bound]:
