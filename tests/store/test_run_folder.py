@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,24 @@ def test_a_lock_is_freed_when_its_holder_is_killed(tmp_path: Path) -> None:
         holder.wait()
     assert not is_held(path)
     Lock(path).release()
+
+
+def test_a_forked_process_does_not_keep_a_run_locked(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "run.lock")
+    ready, written = os.pipe()
+    child = os.fork()
+    if child == 0:  # as a loader's worker, which outlives a parent that was killed
+        os.write(written, b"x")
+        time.sleep(30)
+        os._exit(0)
+    try:
+        os.read(ready, 1)
+        assert is_held(lock.path)
+        lock.release()
+        assert not is_held(lock.path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_the_index_reads_the_status_of_every_run(tmp_path: Path) -> None:

@@ -114,3 +114,14 @@ def test_nothing_but_tensors_and_plain_types_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="Weights only load failed"):
         found.tensors("model")
     assert not (tmp_path / "canary").exists()
+
+
+def test_what_a_kill_left_is_cleaned_and_nothing_else(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 1, 0.5, best=True)
+    for name in (".tmp-step-00000002-aaaaaa", ".trash-step-00000000-bbbbbb"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.pt").write_bytes(b"half")
+    (tmp_path / ".last-cccccc").symlink_to("step-00000001")
+    checkpoints.clean()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last", "step-00000001"]

@@ -90,6 +90,7 @@ def take_up(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
             request.console.print(f"changed: {key}: {old!r} -> {new!r}", markup=False, highlight=False)
         built = build(checked)
         trainer = built.trainer
+        Checkpoints(run.checkpoints).clean()
         checkpoint, faults = Checkpoints(run.checkpoints).newest()
         for fault in faults:
             request.console.print(f"warning: {fault}", markup=False, highlight=False)

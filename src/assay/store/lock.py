@@ -25,7 +25,7 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Not inherited: a loader worker or the courier must not keep a dead run locked.
+        # Not inherited by a program that is started, e.g. the courier; for processes that are forked see below.
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,11 +37,27 @@ class Lock:
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "command": sys.argv}
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, orjson.dumps(holder), 0)
+        _held.add(self)
 
     def release(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+            _held.discard(self)
+
+
+_held: set[Lock] = set()
+
+
+def _let_go() -> None:
+    """A forked process, such as a loader's worker, lives on for seconds after its parent was killed: it must not keep
+    the run locked. Closing its copy leaves the parent's lock as it is.
+    """
+    for lock in list(_held):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def is_held(path: Path) -> bool:

@@ -150,6 +150,14 @@ class Checkpoints:
             )
         return None, []
 
+    def clean(self) -> None:
+        """Remove what a kill in the middle of a save or of a removal left; only while the run is locked."""
+        for path in (*self.folder.glob(".tmp-*"), *self.folder.glob(".trash-*")):
+            shutil.rmtree(path, ignore_errors=True)
+        for name in ("best", "last"):
+            for path in self.folder.glob(f".{name}-*"):
+                path.unlink(missing_ok=True)
+
     def all(self) -> list[Path]:
         """The folders of all checkpoints, oldest first; links and temporary ones are not among them."""
         return sorted(path for path in self.folder.glob("step-*") if path.is_dir() and not path.is_symlink())
