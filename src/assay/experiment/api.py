@@ -158,7 +158,8 @@ class Run:
         facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
         network = build_network(self._checked(), DatasetInfo(**facts))
         network.load_state_dict(weights)
-        return network.eval()
+        network.eval()  # not its result: a model whose own train() returns nothing is a model all the same
+        return network
 
     def test(self, checkpoint: str = "best") -> dict[str, float]:
         """Measure a checkpoint on the test split; nothing of the run is changed.

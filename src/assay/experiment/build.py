@@ -128,7 +128,7 @@ def placed(checked: Checked) -> Iterator[None]:
         if not isinstance(error, ConfigError):
             raise
         raise _with_places(error, checked) from error.__cause__
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a component's constructor may raise anything
         last = traceback.extract_tb(error.__traceback__)[-1]
         problem = Problem(
             f"a component cannot be built: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
