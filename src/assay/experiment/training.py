@@ -83,7 +83,9 @@ def take_up(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
         before = run.read_config()
         source = load(request.config or run.config, request.overrides)
         checked = check(source, KINDS, request.allowed, request.objects)
-        changed = [change for change in differences(before, checked.complete) if not change[0].startswith("host.")]
+        # These hold what was chosen, and the configuration says auto.
+        chosen = ("host.device", "host.threads", "host.memory_format")
+        changed = [change for change in differences(before, checked.complete) if change[0] not in chosen]
         with placed(checked):
             refuse_inexact(changed, request.allow_change)
         for key, old, new in changed:
@@ -99,12 +101,15 @@ def take_up(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
             names = [name for name in ("model", "ema", "training") if checkpoint.has(name)]
             tensors = {name: checkpoint.tensors(name, trainer.device) for name in names}
             snapshot.restore(trainer, tensors, checkpoint.state)
+            Checkpoints(run.checkpoints).relink(trainer.monitor.best_step, checkpoint.step)
             position = checkpoint.state["journal"]
         if trainer.finished and run.read_status().get("state") == "completed":
             progress = trainer.progress
             raise RunBusyError(
                 f"{run.path} is complete (epoch {progress.epoch} of {trainer.epochs}, step {progress.step})",
-                hint="to go on, ask for more: --set trainer.args.epochs=N",
+                hint="it stopped early; to go on: --set trainer.args.early_stopping.patience=N"
+                if trainer.monitor.exhausted
+                else "to go on, ask for more: --set trainer.args.epochs=N",
             )
         cut(run.path, position["offset"], position["next_id"])
         _describe(run, checked, built, request)

@@ -40,9 +40,12 @@ def runs(base: Path) -> list[RunSummary]:
             continue
         try:
             status = run.read_status()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             status = {"state": "unreadable", "reason": str(error), "created": folder.stat().st_mtime}
-        found.append(_summary(run, status))
+        try:
+            found.append(_summary(run, status))
+        except (TypeError, ValueError, AttributeError) as error:  # a status of another shape
+            found.append(_summary(run, {"state": "unreadable", "reason": str(error)}))
     return sorted(found, key=lambda summary: (summary.created, summary.path))
 
 

@@ -160,7 +160,9 @@ class BaseTrainer(ABC):
 
     def check_finite(self, result: StepResult) -> None:
         """Stop before the update where the loss is not finite; on a GPU the numbers are checked when they are read."""
-        if self.device.type == "cpu" and not math.isfinite(result.loss.item()):
+        # A micro-batch of which no target counts has the mean of nothing, and adds nothing.
+        counts = isinstance(self._weight(result), Tensor) or self._weight(result) != 0
+        if self.device.type == "cpu" and counts and not math.isfinite(result.loss.item()):
             self._non_finite(f"the loss is {result.loss.item()}", "")
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
@@ -354,7 +356,7 @@ class BaseTrainer(ABC):
         weight: float | Tensor = 0.0
         for result in results:
             weight = weight + self._weight(result)
-        return total / weight
+        return total / weight if isinstance(weight, Tensor) or weight else 1.0
 
     def _non_finite(self, what: str, where: str) -> None:
         progress = self.progress

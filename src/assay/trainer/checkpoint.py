@@ -150,6 +150,12 @@ class Checkpoints:
             )
         return None, []
 
+    def relink(self, best: int, last: int) -> None:
+        """Let `best` and `last` name what a restored run says: a kill can come between a save and its names."""
+        for name, step in (("best", best), ("last", last)):
+            if (self.folder / f"step-{step:08d}").is_dir():
+                self._link(name, f"step-{step:08d}")
+
     def clean(self) -> None:
         """Remove what a kill in the middle of a save or of a removal left; only while the run is locked."""
         for path in (*self.folder.glob(".tmp-*"), *self.folder.glob(".trash-*")):

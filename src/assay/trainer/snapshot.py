@@ -31,6 +31,9 @@ def take(trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
         "metrics": {phase: sums.state_dict() for phase, sums in trainer.metrics.items() if phase in ("train", "batch")},
         "own": {name: part.state_dict() for name, part in _own(trainer).items()},
         "generator": torch.get_rng_state(),
+        # Not in state.json: JSON has no NaN, and a monitored value may be one.
+        "progress": trainer.progress.state_dict(),
+        "monitor": trainer.monitor.state_dict(),
     }
     if trainer.average is not None:
         tensors["ema"] = trainer.average.module.state_dict()
@@ -38,8 +41,6 @@ def take(trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors["training"] = training
     kind, key, position, has_gauss, gauss = np.random.get_state(legacy=True)
     state = {
-        "progress": trainer.progress.state_dict(),
-        "monitor": trainer.monitor.state_dict(),
         "python_generator": random.getstate(),
         "numpy_generator": [kind, np.asarray(key).tolist(), position, has_gauss, gauss],
         "threads": torch.get_num_threads(),
@@ -67,8 +68,8 @@ def restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any]
         trainer.average.module.load_state_dict(tensors["ema"])
         trainer.average.n_averaged.copy_(training["averaged"])
     torch.set_rng_state(training["generator"].cpu())
-    trainer.progress = Progress(**state["progress"])
-    trainer.monitor.load_state_dict(state["monitor"])
+    trainer.progress = Progress(**training["progress"])
+    trainer.monitor.load_state_dict(training["monitor"])
     version, key, gauss = state["python_generator"]
     random.setstate((version, tuple(key), gauss))
     kind, numbers, position, has_gauss, cached = state["numpy_generator"]
