@@ -133,8 +133,10 @@ class BaseTrainer(ABC):
             self.check_finite(result)
             # The share of the window, and not the weight itself, keeps the size of float16 gradients.
             loss = result.loss if self.accumulate == 1 else loss_total(result.loss, self._weight(result) / total)
-            torch.autograd.backward(self.scaler.scale(loss))
             results.append(result)
+            weight = self._weight(result)
+            if self.accumulate == 1 or isinstance(weight, Tensor) or weight:  # else the gradient of nothing, 0 / 0
+                torch.autograd.backward(self.scaler.scale(loss))
         self.step_optimizer(self._window_scale(results, total))
         return results
 
