@@ -3,7 +3,7 @@
     run = assay.train("configs/runs/default.json")
     run = assay.open("saved/digits/...")
 
-Importing assay does not import torch; the first of these two calls does.
+Importing assay does not import torch; a training that starts does.
 """
 
 from __future__ import annotations

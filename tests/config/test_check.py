@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from assay.config.check import SLOTS, Checked, check
+from assay.config.check import SLOTS, Checked, check, examine
 from assay.config.components import Allowed, Family, Kind
 from assay.config.load import load
 from assay.errors import ConfigError, Place, Problem
@@ -145,6 +145,28 @@ def test_all_mistakes_come_at_once_each_with_its_place(tmp_path: Path) -> None:
     assert found["optimizer.agrs"].hint == "did you mean optimizer.args?"
     assert found["host.precision"].hint == 'did you mean "float32"?'
     assert found["trainer.args.levle"].place == Place("--set trainer.args.levle=3")
+
+
+def test_what_is_known_of_a_faulty_configuration_comes_with_its_mistakes() -> None:
+    config = changed(
+        loss={"type": "CrossEntropyLoss", "args": {"reductoin": "sum"}}, metrics=["Accuracy", "Acuracy"], sed=1
+    )
+    del config["optimizer"]
+    found = examine(load(config), KINDS, ALLOWED)
+    assert found.faulty == {("loss",), ("metrics", 1), ("optimizer",)}
+    assert {problem.key for problem in found.problems} == {
+        "loss.args.reductoin",
+        "metrics.1.type",
+        "optimizer",
+        "sed",
+    }
+    assert found.config is None
+    assert found.components["loss",].args == {"reductoin": "sum"}
+    assert ("metrics", 1) not in found.components
+    assert found.components["model",].obj is nn.Linear
+    with pytest.raises(ConfigError) as caught:
+        found.checked()
+    assert set(caught.value.problems) == set(found.problems)
 
 
 def test_missing_sections_are_named() -> None:

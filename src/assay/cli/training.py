@@ -30,14 +30,12 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Check a configuration, run it, and leave a complete run folder."""
-    from assay.cli.tables import print_result
     from assay.errors import ConfigError, Problem
+    from assay.experiment import api
 
     if config is None and resume is None:
         problem = Problem("give a configuration, or a run to resume", hint="--config=configs/runs/default.json")
         raise ConfigError.of(problem)
-
-    from assay.experiment import api
 
     run = api.train(
         config,
@@ -48,6 +46,8 @@ def train(
         quiet=quiet,
     )
     if not quiet:
+        from assay.cli.tables import print_result
+
         print_result(run.folder)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from assay.config.schema import Config, as_component
 from assay.config.sections import section_problems
 from assay.errors import ConfigError, Place, Problem
 
-__all__ = ["SLOTS", "Checked", "Slot", "check"]
+__all__ = ["SLOTS", "Checked", "Examined", "Slot", "check", "examine"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,38 @@ class Checked:
     places: dict[At, Place] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Examined:
+    """A configuration with all its mistakes, and what of it is known all the same.
+
+    Args:
+        source: the configuration as written.
+        config: its sections; None where one of them has a mistake.
+        components: the bound component of every slot by path, faulty ones included; those whose name is wrong are not
+            there.
+        problems: everything that is wrong, in no order.
+        faulty: the paths of the components in which something is wrong, or that are missing.
+    """
+
+    source: Source
+    config: Config | None
+    components: dict[At, Bound]
+    problems: tuple[Problem, ...]
+    faulty: frozenset[At]
+
+    def checked(self) -> Checked:
+        """The configuration, which has no mistakes.
+
+        Raises:
+            ConfigError: with every problem found, sorted by place.
+        """
+        if self.config is None or self.problems:
+            raise ConfigError(self.problems)
+        complete = self.config.model_dump(mode="json")
+        places = dict(self.source.places)
+        return Checked(self.config, self.components, complete, origin(complete, self.source), places)
+
+
 def check(
     source: Source,
     kinds: Mapping[str, Kind],
@@ -85,6 +117,16 @@ def check(
     Raises:
         ConfigError: with every problem found, sorted by place.
     """
+    return examine(source, kinds, allowed, objects).checked()
+
+
+def examine(
+    source: Source,
+    kinds: Mapping[str, Kind],
+    allowed: Allowed,
+    objects: Mapping[str, Any] | None = None,
+) -> Examined:
+    """The same as `check`, with the mistakes as a result; it raises nothing."""
     config: Config | None = None
     problems: list[Problem] = []
     try:
@@ -95,10 +137,15 @@ def check(
     components = binder.all()
     problems += binder.problems
     problems += _across(source)
-    if config is None or problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
-    complete = config.model_dump(mode="json")
-    return Checked(config, components, complete, origin(complete, source), dict(source.places))
+    faulty = _faulty(source.data, [problem.key for problem in problems])
+    return Examined(source, config, components, tuple(dict.fromkeys(problems)), faulty)
+
+
+def _faulty(data: Mapping[str, Any], keys: Sequence[str]) -> frozenset[At]:
+    """The paths of components in which one of the keys stands, and of slots at which one does."""
+    inside = {dotted(at): at for slot in SLOTS for at, _ in _components(data, slot)}
+    found = {slot.at for slot in SLOTS if dotted(slot.at) in keys}
+    return frozenset(found | {at for name, at in inside.items() for key in keys if f"{key}.".startswith(f"{name}.")})
 
 
 @dataclass

@@ -1,29 +1,28 @@
-"""assay from Python: `train` a configuration, `open` a run."""
+"""assay from Python: `train` a configuration, `open` a run.
+
+What imports torch is imported inside: a mistake in a configuration is told before that, and figures are read without.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from rich.console import Console
-from torch import nn
-
-from assay.config.check import Checked, check
+from assay.config.check import Checked
 from assay.config.components import Allowed, project_root
 from assay.config.load import load
-from assay.data.datasets.base import DatasetInfo
 from assay.errors import ConfigError, DataError, Problem
-from assay.experiment.build import Built, build, build_network
-from assay.experiment.catalog import KINDS
+from assay.experiment.checking import examined
 from assay.experiment.objects import SLOTS, with_objects
-from assay.experiment.training import Request, start, take_up
 from assay.store.journal import read
 from assay.store.run_folder import RunFolder, find_run
-from assay.trainer.checkpoint import Checkpoints
-from assay.trainer.writer import evaluated_weights
 from assay.utils.atomic import read_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from assay.experiment.build import Built
 
 __all__ = ["Run", "open", "train"]
 
@@ -63,11 +62,19 @@ def train(
     objects: dict[str, Any] = {}
     if components or isinstance(source, Mapping):
         source, objects = with_objects(_as_mapping(source, resume), components, allowed)
-    request = Request(source, tuple(overrides), allowed, Console(quiet=quiet), objects, tuple(allow_change))
-    if resume is None:
-        folder, built = start(request)
-    else:
-        folder, built = take_up(find_run(str(resume)), request)
+    before = find_run(str(resume)) if resume is not None else None
+    if before is not None:
+        source = source or before.config
+    elif source is None:
+        raise ConfigError.of(Problem("no configuration is given", hint="--config=configs/runs/default.json"))
+    checked = examined(source, overrides, allowed, objects).checked()
+
+    from rich.console import Console
+
+    from assay.experiment.training import Request, start, take_up
+
+    request = Request(checked, allowed, Console(quiet=quiet), objects, tuple(allow_change))
+    folder, built = start(request) if before is None else take_up(before, request)
     return Run(folder, allowed, objects, built)
 
 
@@ -133,6 +140,8 @@ class Run:
 
         Columns are id, time, phase, epoch, step, samples and one for every name; NaN where a record has no such value.
         """
+        import numpy as np
+
         records = list(read(self.folder.journal))
         names = sorted({name for record in records for name in record.values})
         fixed = [("id", "i8"), ("time", "f8"), ("phase", "U16"), ("epoch", "i8"), ("step", "i8"), ("samples", "i8")]
@@ -153,6 +162,11 @@ class Run:
         Raises:
             CheckpointError: there is no such checkpoint, or it is damaged.
         """
+        from assay.data.datasets.base import DatasetInfo
+        from assay.experiment.build import build_network
+        from assay.trainer.checkpoint import Checkpoints
+        from assay.trainer.writer import evaluated_weights
+
         weights = evaluated_weights(Checkpoints(self.folder.checkpoints).load(checkpoint))
         facts = read_json(self.folder.transforms)["dataset"]
         facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
@@ -168,6 +182,10 @@ class Run:
             DataError: the dataset has no test split.
             CheckpointError: there is no such checkpoint, or it is damaged.
         """
+        from assay.experiment.build import build
+        from assay.trainer.checkpoint import Checkpoints
+        from assay.trainer.writer import evaluated_weights
+
         found = Checkpoints(self.folder.checkpoints).load(checkpoint)
         built = build(self._checked())
         trainer = built.trainer
@@ -179,7 +197,7 @@ class Run:
         return {f"test/{name}": value for name, value in values.items()}
 
     def _checked(self) -> Checked:
-        return check(load(self.folder.config), KINDS, self._allowed, self._objects)
+        return examined(self.folder.config, (), self._allowed, self._objects).checked()
 
 
 def _as_mapping(source: Path | Mapping[str, Any] | None, resume: str | Path | None) -> Mapping[str, Any]:

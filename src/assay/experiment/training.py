@@ -11,12 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from assay.config.check import Checked, check
+from assay.config.check import Checked
 from assay.config.components import Allowed
-from assay.config.load import load
-from assay.errors import ConfigError, Interrupted, Problem, RunBusyError
+from assay.errors import Interrupted, RunBusyError
 from assay.experiment.build import Built, build, placed
-from assay.experiment.catalog import KINDS
 from assay.experiment.changes import differences, refuse_inexact
 from assay.experiment.failures import explained
 from assay.logger import launch
@@ -38,10 +36,9 @@ _COURIER_SECONDS = 10.0
 
 @dataclass
 class Request:
-    """What a training is asked for, beside its configuration."""
+    """What a training is asked for: a configuration without mistakes, and what stands beside it."""
 
-    config: Path | Mapping[str, Any] | None
-    overrides: Sequence[str]
+    checked: Checked
     allowed: Allowed
     console: Console
     objects: Mapping[str, Any] = field(default_factory=dict)
@@ -54,9 +51,7 @@ def start(request: Request) -> tuple[RunFolder, Built]:
     Raises:
         AssayError: the configuration, the data, or what happened during the run.
     """
-    if request.config is None:
-        raise ConfigError.of(Problem("no configuration is given", hint="--config=configs/runs/default.json"))
-    checked = check(load(request.config, request.overrides), KINDS, request.allowed, request.objects)
+    checked = request.checked
     built = build(checked)
     config = checked.config
     run = RunFolder.create(Path(config.folder), config.project, config.name)
@@ -80,9 +75,7 @@ def take_up(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
     """
     lock = Lock(run.lock)
     try:
-        before = run.read_config()
-        source = load(request.config or run.config, request.overrides)
-        checked = check(source, KINDS, request.allowed, request.objects)
+        before, checked = run.read_config(), request.checked
         # These hold what was chosen, and the configuration says auto.
         chosen = ("host.device", "host.threads", "host.memory_format")
         changed = [change for change in differences(before, checked.complete) if change[0] not in chosen]
