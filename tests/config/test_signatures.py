@@ -200,3 +200,46 @@ def test_kwargs_of_a_function_lead_to_what_it_calls_with_them() -> None:
     assert not found.open
     assert not any(parameter.required for parameter in found.known.values())
     assert set(parameters(_straight).known) == {"num_classes", "width"}
+
+
+class Documented:
+    """Has a docstring.
+
+    Args:
+        size (int): how large it is.
+        rate (int): how fast; the default is a float all the same.
+        loud (bool, optional): whether it talks.
+        scale (float, optional): how it is scaled.
+        kept: what is kept.
+    """
+
+    def __init__(self, size, rate=0.5, loud=None, scale=1, *, kept: str = "") -> None: ...  # type: ignore[no-untyped-def]
+
+
+class DocumentedHeir(Documented):
+    """Has another.
+
+    Args:
+        kept: something of its own.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+
+def test_without_an_annotation_the_type_in_the_docstring_counts_unless_the_default_is_another() -> None:
+    known = parameters(Documented).known
+    assert [known[name].annotation for name in ("size", "rate", "loud", "scale", "kept")] == [
+        int,
+        Any,
+        bool,
+        float,
+        str,
+    ]
+
+
+def test_a_parameter_knows_its_meaning_from_the_nearest_docstring() -> None:
+    known = parameters(DocumentedHeir).known
+    assert known["size"].description == "how large it is."
+    assert known["kept"].description == "something of its own."
+    assert parameters(Documented).known["kept"].description == "what is kept."

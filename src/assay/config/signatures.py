@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from assay.config.docstrings import described, documentation
+from assay.config.written_types import written_type
+
 __all__ = ["Parameter", "Parameters", "parameters"]
 
 # Names that a module may import for type checkers only; torch does.
@@ -21,12 +24,34 @@ _FALLBACK = {**vars(collections.abc), **vars(typing)}
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument; `annotation` is `Any` where there is none or it cannot be resolved."""
+    """One argument; `annotation` is `Any` where none can be resolved and no docstring has a type that is surely read.
+
+    Args:
+        docs: the docstrings that may describe it, the nearest first.
+    """
 
     name: str
     annotation: Any = Any
     default: Any = inspect.Parameter.empty
     required: bool = False
+    docs: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def description(self) -> str:
+        """What it means, in one paragraph; empty where no docstring says."""
+        return next((known.text for doc in self.docs if (known := described(doc).get(self.name)) and known.text), "")
+
+    def documented(self, docs: tuple[str, ...]) -> Parameter:
+        """With docstrings that come before those it has; without an annotation, the type that they write."""
+        docs = (*docs, *self.docs)
+        annotation = self.annotation
+        if annotation is Any:
+            written = (known.written for doc in docs if (known := described(doc).get(self.name)) and known.written)
+            annotation = written_type(next(written, ""))
+            # A default of another type shows that the docstring does not say all.
+            if not _is_of(annotation, self.default):
+                annotation = Any
+        return replace(self, annotation=annotation, docs=docs)
 
 
 @dataclass(frozen=True)
@@ -48,7 +73,7 @@ class Parameters:
     def optional(self) -> dict[str, Parameter]:
         """As seen through a child's `**kwargs`: it may pass required ones itself, so none is required."""
         return {
-            name: Parameter(name, parameter.annotation, parameter.default)
+            name: replace(parameter, required=False)
             for name, parameter in self.known.items()
             if name not in self.positional_only and name != self.spread
         }
@@ -57,9 +82,29 @@ class Parameters:
 @lru_cache(maxsize=512)
 def parameters(obj: Any) -> Parameters:
     """The arguments that `obj`, a class or a function, can be called with."""
-    if inspect.isclass(obj):
-        return _along(list(_initialisers(obj)))
-    return _of(obj, bound=True, parents=[])
+    found = _along(list(_initialisers(obj))) if inspect.isclass(obj) else _of(obj, bound=True, parents=[])
+    return _documented(found, documentation(obj))
+
+
+def _documented(found: Parameters, docs: tuple[str, ...]) -> Parameters:
+    return replace(found, known={name: parameter.documented(docs) for name, parameter in found.known.items()})
+
+
+def _is_of(annotation: Any, default: Any) -> bool:
+    """Whether a default (or none) is of the plain types of an annotation, as far as these can be told."""
+    if annotation is Any or default is None or default is inspect.Parameter.empty:
+        return True
+    of = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else ()
+    for member in of or (annotation,):
+        if typing.get_origin(member) is typing.Literal:
+            fits = default in typing.get_args(member)
+        elif isinstance(default, bool) or member is bool:
+            fits = isinstance(default, bool) and member is bool
+        else:
+            fits = isinstance(default, (int, float) if member is float else typing.get_origin(member) or member)
+        if fits:
+            return True
+    return False
 
 
 def _initialisers(cls: type) -> Iterator[tuple[Callable[..., Any], bool]]:
@@ -131,7 +176,7 @@ def _of_class(cls: Any, function: Callable[..., Any]) -> Parameters:
     chain = [link for link in _initialisers(cls) if link[0] is not function]
     if not chain:
         return Parameters(open=True)
-    reached = _along(chain)
+    reached = _documented(_along(chain), documentation(cls))
     # What the class requires, the function passes itself.
     return replace(reached, known={name: known for name, known in reached.known.items() if not known.required})
 
