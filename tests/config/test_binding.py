@@ -45,7 +45,7 @@ def test_an_unknown_argument_names_the_nearest_and_what_is_allowed() -> None:
 
 
 def test_all_wrong_arguments_are_reported_at_once() -> None:
-    found = problems(OPTIMIZER, SGD, lr="1e-3", nesterov=1, momntum=3)
+    found = problems(OPTIMIZER, SGD, lr="0.1", nesterov=1, momntum=3)
     assert [path for path, _ in found] == [("lr",), ("nesterov",), ("momntum",)]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NewType, Optional, Union
 
 import pytest
 import torch
+from annotated_types import Ge, Gt, Interval, Lt
 
 from assay.config.fitting import Misfit, describe, fit
 
@@ -30,6 +31,7 @@ class Stop:
 
 
 Kilo = NewType("Kilo", float)
+Share = Annotated[float, Interval(ge=0, le=1)]
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,13 @@ Kilo = NewType("Kilo", float)
         (int, 3, 3),
         (float, 3, 3.0),
         (float, 1e-3, 1e-3),
+        (float, "1e-3", 1e-3),
+        (float | None, "-1.5E+3", -1500.0),
+        (float | str, "1e-3", "1e-3"),
+        (float | torch.Tensor, "1e-3", 1e-3),
+        (Share, "1e-1", 0.1),
+        (Share | None, None, None),
+        (Annotated[Any, Ge(0)], "text", "text"),
         (bool, True, True),
         (str, "a", "a"),
         (None, None, None),
@@ -89,7 +98,10 @@ def test_values_fit_and_come_out_as_the_annotation_wants_them(annotation: Any, v
         (int, True),
         (int, "3"),
         (int, None),
-        (float, "1e-3"),
+        (float, "0.1"),
+        (float, "1e-3x"),
+        (float, "1e999"),
+        (int, "1e3"),
         (float, True),
         (float, 10**400),
         (bool, 1),
@@ -119,7 +131,12 @@ def test_values_fit_and_come_out_as_the_annotation_wants_them(annotation: Any, v
         (torch.Tensor | None, "ones"),
         (torch.Tensor, [[1, 2], [3]]),
         (torch.Tensor, [True]),
-        (float | torch.Tensor, "1e-3"),
+        (float | torch.Tensor, "0.1"),
+        (Share, -0.1),
+        (Share, "1e1"),
+        (Share | None, 2),
+        (list[Share], [0.5, 1.5]),
+        (Annotated[int, Gt(0), Lt(3)], 3),
         (numbers.Number | Sequence[float], "20"),
     ],
 )
@@ -148,13 +165,13 @@ def test_faults_of_a_dataclass_name_its_keys() -> None:
         fit(Stop | None, {"patienc": 3, "min_delta": "x"})
     assert [(path, wrong, hint) for path, wrong, _, _, hint in caught.value.faults] == [
         (("patienc",), "unknown key 'patienc'", "did you mean 'patience'?"),
-        (("min_delta",), "", ""),
+        (("min_delta",), "has a wrong value", ""),
         ((), "'patience' is missing", ""),
     ]
 
 
 def test_hints_say_how_to_write_a_number() -> None:
-    for annotation, value, hint in ((float, "1e-3", "write 1e-3 without quotes"), (int, 64.0, "write 64")):
+    for annotation, value, hint in ((float, "0.1", "write 0.1 without quotes"), (int, 64.0, "write 64")):
         with pytest.raises(Misfit) as caught:
             fit(annotation, value)
         assert caught.value.faults[0][4] == hint
@@ -167,8 +184,9 @@ def test_the_value_is_not_shared_with_what_is_built() -> None:
 
 
 def test_annotations_are_described_in_words_of_json() -> None:
-    assert describe(float | torch.Tensor) == "float or a list of numbers"
-    assert describe(tuple[float, float]) == "a list [float, float]"
+    assert describe(float | torch.Tensor) == "a number or a list of numbers"
+    assert describe(tuple[float, float]) == "a list [a number, a number]"
+    assert describe(Annotated[int, Ge(1)] | None) == "a whole number of at least 1 or null"
     assert describe(Optional[Literal["a", "b"]]) == "one of 'a', 'b' or null"  # noqa: UP045
     assert describe(Stop) == "an object with patience, min_delta, colours"
     assert describe(Mapping[str, int]) == "an object"

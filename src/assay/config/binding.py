@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import inspect
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from assay.config.components import Kind, nearest
-from assay.config.fitting import Misfit, describe, fit
+from assay.config.components import Kind
+from assay.config.fitting import describe, fit, is_whole
+from assay.config.hints import elsewhere, meant
+from assay.config.limits import Limit, number, within, words
+from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE, Fault, Misfit, out_of_range, show
 from assay.config.signatures import Parameter, Parameters, parameters
 from assay.errors import AssayError, ConfigError, Place, Problem
 
@@ -52,6 +55,11 @@ class Bound:
         """Whether the signature has it, itself or behind `**kwargs`; a bare `**kwargs` has no names."""
         return argument in self.parameters.known
 
+    def fitted(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments as the signature wants them: lists as tuples, names as members, "1e-3" as a number."""
+        known = self.parameters.known
+        return {name: _fitted(known.get(name), value) for name, value in args.items()}
+
     def build(self, *positional: Any, **runtime: Any) -> Any:
         """The object: `obj(*positional, **args)`, and those of `runtime` that it accepts and `args` has not.
 
@@ -60,9 +68,8 @@ class Bound:
         """
         if self.is_ready:
             return self.obj
-        known = self.parameters.known
         given = {name: value for name, value in runtime.items() if self.accepts(name)}
-        given |= {name: _fitted(known.get(name), value) for name, value in self.args.items()}
+        given |= self.fitted(self.args)
         places = list(positional)
         for name in self.parameters.positional_only[len(places) :]:
             if name not in given:
@@ -96,16 +103,14 @@ def bind(
         missing = ", ".join(sorted(obj.__abstractmethods__))
         problems.append(((), Problem(f"{name!r} is abstract", found=f"no {missing}", hint="name a subclass of it")))
     for argument, value in args.items():
-        if argument not in known:
-            if not bound.parameters.open:
-                problems.append(((argument,), _unknown(name, argument, bound, kind)))
-            continue
-        try:
-            fit(known[argument].annotation, value, known[argument].default)
-        except Misfit as misfit:
-            for path, message, found, expected, hint in misfit.faults:
-                text = f"{name!r}: {message}" if message else f"{argument!r} of {name!r} has a wrong value"
-                problems.append(((argument, *path), Problem(text, found=found, expected=expected, hint=hint)))
+        if argument in kind.reserved:
+            message, hint = f"{argument!r} of {name!r} is given by assay", "leave it out"
+            problems.append(((argument,), Problem(message, found=argument, hint=hint)))
+        elif argument in known:
+            limit = kind.limit(obj, argument)
+            problems += [((argument, *path), fault) for path, fault in _faults(name, known[argument], value, limit)]
+        elif not bound.parameters.open:
+            problems.append(((argument,), _unknown(name, argument, bound, kind)))
     for argument, parameter in known.items():
         if parameter.required and argument not in args and argument not in kind.runtime:
             expected = describe(parameter.annotation) if parameter.annotation is not Any else ""
@@ -113,16 +118,53 @@ def bind(
     return bound, problems
 
 
+def _faults(
+    name: str, parameter: Parameter, value: Any, limit: Limit | None
+) -> Iterator[tuple[tuple[str | int, ...], Problem]]:
+    """What is wrong with the value of one argument: its type, else its range."""
+    annotation = parameter.annotation
+    try:
+        fit(annotation, value, parameter.default)
+        faults = []
+        if limit is not None and value is not None:
+            faults = _of_numbers(value, limit) if annotation is Any else []
+            faults = faults or out_of_range(limit, value, whole=is_whole(annotation))
+    except Misfit as misfit:
+        faults = misfit.faults
+    for path, message, found, expected, hint in faults:
+        about = ".".join([parameter.name, *(str(part) for part in path)]) if path else parameter.name
+        text = f"{about!r} of {name!r} {message}" if message in (WRONG_VALUE, OUT_OF_RANGE) else f"{name!r}: {message}"
+        if message == OUT_OF_RANGE and not path:
+            hint = _default(parameter, limit)
+        yield path, Problem(text, found=found, expected=expected, hint=hint)
+
+
+def _of_numbers(value: Any, limit: Limit) -> list[Fault]:
+    """Where the signature says nothing, a range says that numbers are wanted."""
+    if isinstance(limit, tuple) or isinstance(value, list | tuple) or number(value) is not None:
+        return []
+    return [((), WRONG_VALUE, show(value), words(limit), "")]
+
+
+def _default(parameter: Parameter, limit: Limit | None) -> str:
+    default = parameter.default
+    plain = number(default) is not None and (limit is None or within(limit, default))
+    return f"leave it out for the default, {default}" if plain else ""
+
+
 def _unknown(name: str, argument: str, bound: Bound, kind: Kind) -> Problem:
     allowed = [known for known in bound.parameters.known if known not in kind.runtime]
-    near = nearest(argument, allowed)
     if bound.is_ready:
         return Problem(f"{name!r} is an object already and takes no arguments", found=argument)
+    near, other = meant(argument, allowed), elsewhere(argument)
+    hint = f"did you mean {near!r}?" if near else ""
+    if not near and other and not other.startswith(f"{bound.key}."):
+        hint = f"did you mean {other}?"
     return Problem(
         f"{name!r} has no argument {argument!r}",
         found=argument,
         expected=", ".join(allowed) or "no arguments",
-        hint=f"did you mean {near!r}?" if near else "",
+        hint=hint,
     )
 
 

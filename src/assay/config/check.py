@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from annotated_types import Interval
 from pydantic import ValidationError
 
 from assay.config.binding import Bound, bind
@@ -205,6 +206,7 @@ class _Binder:
         groups = component.get("groups")
         if at != ("optimizer",) or not isinstance(groups, list):
             return
+        kind = replace(kind, limits={**kind.limits, "lr": Interval(ge=0)})  # a group may stand still
         for index, group in enumerate(groups):
             if not isinstance(group, Mapping):
                 continue

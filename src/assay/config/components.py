@@ -22,6 +22,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from assay.config.limits import Limit
 from assay.errors import Problem
 
 __all__ = ["Allowed", "Family", "Kind", "Refused", "find", "import_path", "locate", "nearest", "project_root"]
@@ -69,6 +70,8 @@ class Kind:
         families: packages whose classes may be named.
         functions: whether a function of the project or of a family may stand for a class (models).
         runtime: arguments that assay supplies itself, so that a configuration need not.
+        reserved: those of them that a configuration may not give.
+        limits: ranges of arguments of the families' classes, by `argument` or, for one class, `Class.argument`.
     """
 
     name: str
@@ -77,6 +80,15 @@ class Kind:
     families: tuple[Family, ...] = ()
     functions: bool = False
     runtime: frozenset[str] = field(default_factory=frozenset)
+    reserved: frozenset[str] = field(default_factory=frozenset)
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+
+    def limit(self, obj: Any, argument: str) -> Limit | None:
+        """The range of an argument of `obj`, where a family has it: of other classes only their signatures speak."""
+        home = str(getattr(obj, "__module__", "")).partition(".")[0]
+        if not any(family.package.partition(".")[0] == home for family in self.families):
+            return None
+        return self.limits.get(f"{getattr(obj, '__name__', '')}.{argument}", self.limits.get(argument))
 
     def names(self) -> list[str]:
         listed: set[str] = set(self.table)

@@ -1,8 +1,9 @@
 """Whether a value from a configuration fits an annotation, and the value as the annotation wants it.
 
-JSON is strict here: 64.0 is no int, "1e-3" no float, true no int; 1 is a float. Lists become tuples where
-asked for, mappings dataclasses, names enumeration members and torch dtypes, lists of numbers tensors.
-Another annotation (a callable, a class) says nothing about JSON, and anything fits it.
+JSON is strict here: 64.0 is no int, "0.1" no float, true no int; 1 is a float, and so is "1e-3", which some readers of
+YAML take for text. Lists become tuples where asked for, mappings dataclasses, names enumeration members and torch
+dtypes, lists of numbers tensors. What `Annotated` says of ranges holds. Another annotation (a callable, a class) says
+nothing about JSON, and anything fits it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from assay.config.limits import Limit, number, stated, words
+from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE, Fault, Misfit, out_of_range, show
 from assay.config.signatures import parameters
 
-__all__ = ["Misfit", "describe", "fit"]
+__all__ = ["Misfit", "describe", "fit", "is_whole", "show"]
 
 _LISTS = (
     list,
@@ -37,56 +40,7 @@ _LISTS = (
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 _SETS = (set, frozenset, collections.abc.Set)
 # The first that fits wins, so the narrow ones come first.
-_ORDER = (types.NoneType, bool, int, float, str)
-
-# The path inside the value, what is wrong, found, expected, a hint.
-Fault = tuple[tuple[str | int, ...], str, str, str, str]
-
-
-class Misfit(Exception):
-    """What does not fit, all of it."""
-
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        super().__init__()
-        self.faults = list(faults)
-
-    @classmethod
-    def of(cls, value: Any, expected: str) -> Misfit:
-        return cls([((), "", show(value), expected, _hint(value, expected))])
-
-    def inside(self, key: str | int) -> list[Fault]:
-        """The faults as seen from what holds the value at `key`."""
-        return [((key, *path), wrong, found, wanted, hint) for path, wrong, found, wanted, hint in self.faults]
-
-
-def show(value: Any) -> str:
-    """A value as it stands in JSON, short, with its kind."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f'"{value[:60]}{"…" if len(value) > 60 else ""}" (a string)'
-    if isinstance(value, Mapping):
-        return "an object" if value else "an empty object"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}" if len(value) > 6 else str(list(value))[:60]
-    if isinstance(value, int) and abs(value) >= 10**20:
-        return "an integer of more than 20 digits"
-    return repr(value)[:60]
-
-
-def _hint(value: Any, expected: str) -> str:
-    if isinstance(value, str) and ("float" in expected or "int" in expected):
-        try:
-            number = float(value)
-        except ValueError:
-            return ""
-        if math.isfinite(number):
-            return f"write {value} without quotes"
-    if isinstance(value, float) and value.is_integer() and "int" in expected and abs(value) < 1e15:
-        return f"write {int(value)}"
-    return ""
+_ORDER = (types.NoneType, bool, int, str, float)
 
 
 def fit(annotation: Any, value: Any, default: Any = inspect.Parameter.empty) -> Any:
@@ -103,6 +57,9 @@ def fit(annotation: Any, value: Any, default: Any = inspect.Parameter.empty) -> 
 
 def _reader(annotation: Any) -> Callable[[Any], Any] | None:
     """The function that reads JSON for this annotation; None where the annotation says nothing about JSON."""
+    limit = _limit(annotation)
+    if limit is not None:
+        return _limited(annotation, limit)
     annotation = _bare(annotation)
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     base = origin or annotation
@@ -137,6 +94,32 @@ def _bare(annotation: Any) -> Any:
             annotation = annotation.__value__
         else:
             return annotation
+
+
+def is_whole(annotation: Any) -> bool:
+    """Whether the numbers in it are integers, as in `int | Sequence[int]`."""
+    annotation = _bare(annotation)
+    inner = typing.get_args(annotation)
+    return annotation is int or (annotation is not float and any(is_whole(member) for member in inner))
+
+
+def _limit(annotation: Any) -> Limit | None:
+    return stated(annotation.__metadata__) if typing.get_origin(annotation) is typing.Annotated else None
+
+
+def _limited(annotation: Any, limit: Limit) -> Callable[[Any], Any]:
+    """The reader of what `Annotated` stands around, which minds the range."""
+    inner = _bare(annotation)
+    reader = _reader(inner)
+
+    def read(value: Any) -> Any:
+        fitted = copy.deepcopy(value) if reader is None else reader(value)
+        faults = out_of_range(limit, value, whole=inner is int)
+        if faults:
+            raise Misfit(faults)
+        return fitted
+
+    return read
 
 
 def _class_reader(cls: type) -> Callable[[Any], Any] | None:
@@ -177,7 +160,7 @@ def _union(annotation: Any, members: tuple[Any, ...]) -> Callable[[Any], Any] | 
             try:
                 return reader(value)
             except Misfit as misfit:
-                if any(path for path, *_ in misfit.faults):
+                if any(path or wrong == OUT_OF_RANGE for path, wrong, *_ in misfit.faults):
                     deeper.append(misfit)
         # One member of the right shape: what is wrong inside it says more than a list of all members.
         raise deeper[0] if len(deeper) == 1 else Misfit.of(value, describe(annotation))
@@ -186,19 +169,23 @@ def _union(annotation: Any, members: tuple[Any, ...]) -> Callable[[Any], Any] | 
 
 
 def _plain(cls: type, value: Any) -> Any:
-    if cls is float and isinstance(value, int) and not isinstance(value, bool):
+    if cls is float:
+        known = number(value)
         try:
-            return float(value)
+            if known is not None and math.isfinite(made := float(known)):
+                return made
         except OverflowError:
-            raise Misfit.of(value, "float") from None
+            pass
+        raise Misfit.of(value, describe(float))
     if type(value) is cls or (isinstance(value, cls) and not isinstance(value, bool)):
         return value
     raise Misfit.of(value, describe(cls))
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
+    known = number(value)
+    if known is not None and math.isfinite(known):
+        return known
     raise Misfit.of(value, "a number")
 
 
@@ -212,7 +199,7 @@ def _literal(annotation: Any, allowed: tuple[Any, ...], value: Any) -> Any:
         else []
     )
     hint = f"did you mean {near[0]!r}?" if near else ""
-    raise Misfit([((), "", show(value), describe(annotation), hint)])
+    raise Misfit([((), WRONG_VALUE, show(value), describe(annotation), hint)])
 
 
 def _items(make: Any, annotation: Any, inner: tuple[Any, ...], value: Any) -> Any:
@@ -239,7 +226,7 @@ def _mapping(annotation: Any, inner: tuple[Any, ...], value: Any) -> dict[Any, A
     if inner[0] is int:  # JSON has no other keys than strings
         bad = [key for key in keys if not (isinstance(key, int) or (isinstance(key, str) and _is_int(key)))]
         if bad:
-            raise Misfit([((bad[0],), "", show(bad[0]), "a whole number as the key", "")])
+            raise Misfit([((bad[0],), WRONG_VALUE, show(bad[0]), "a whole number as the key", "")])
         keys = [int(key) for key in keys]
     items = _each((key, inner[1], item) for key, item in value.items())
     return dict(zip(keys, items, strict=True))
@@ -315,7 +302,7 @@ def _tensor(value: Any) -> Any:
 def _numbers(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_numbers(item) for item in value)
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return number(value) is not None and not isinstance(value, str)
 
 
 def _dtype(value: Any) -> Any:
@@ -328,7 +315,10 @@ def _dtype(value: Any) -> Any:
 
 def describe(annotation: Any) -> str:
     """The annotation as a reader of configurations would write it."""
+    limit = _limit(annotation)
     annotation = _bare(annotation)
+    if limit is not None and annotation in (int, float):
+        return words(limit, whole=annotation is int)
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is None or annotation is types.NoneType:
         return "null"
@@ -352,6 +342,8 @@ def describe(annotation: Any) -> str:
         return "true or false"
     if base is str:
         return "a string"
+    if base in (int, float):
+        return "a whole number" if base is int else "a number"
     if inspect.isclass(base) and dataclasses.is_dataclass(base):
         return f"an object with {', '.join(parameters(base).known)}"
     if inspect.isclass(base) and issubclass(base, enum.Enum):

@@ -12,7 +12,9 @@ from pydantic_core import ErrorDetails
 from assay.config.components import nearest
 from assay.config.document import At, dotted
 from assay.config.fitting import show
+from assay.config.hints import elsewhere, meant
 from assay.config.load import Source
+from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE
 from assay.config.schema import Component, Config
 from assay.errors import Problem
 
@@ -31,9 +33,9 @@ _PATTERNS: dict[At, str] = {
     ("name",): "1 to 80 letters, digits, dots, dashes and underscores, the first no dot or dash",
 }
 _LIMITS = {
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
-    "less_than_equal": ("le", "at most"),
+    "greater_than_equal": ("ge", "of at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "of at most"),
 }
 
 
@@ -66,7 +68,7 @@ def _problem(detail: ErrorDetails, at: At, source: Source) -> Problem:
         hint = f'did you mean "{near}"?' if near else ""
     elif kind in _LIMITS:
         name, words = _LIMITS[kind]
-        expected = f"{words} {context[name]}"
+        expected = f"a whole number {words} {context[name]}"
     elif kind == "string_pattern_mismatch":
         expected = _PATTERNS.get(at, "")
     elif kind == "string_too_short":
@@ -80,8 +82,9 @@ def _problem(detail: ErrorDetails, at: At, source: Source) -> Problem:
         expected = _EXPECTED.get(kind, detail["msg"])
     if kind == "int_type" and isinstance(value, float) and value.is_integer():
         hint = f"write {int(value)}"
+    wrong = OUT_OF_RANGE if kind in _LIMITS else WRONG_VALUE
     return Problem(
-        f"{at[-1] if at else 'the configuration'!r} has a wrong value",
+        f"{at[-1] if at else 'the configuration'!r} {wrong}",
         place,
         key,
         show(value),
@@ -93,29 +96,17 @@ def _problem(detail: ErrorDetails, at: At, source: Source) -> Problem:
 def _unknown(at: At, source: Source) -> Problem:
     around, name = at[:-1], str(at[-1])
     keys = _keys(around)
-    near = nearest(name, keys)
+    near, other = meant(name, keys), elsewhere(name)
     hint = f"did you mean {dotted((*around, near))}?" if near else ""
-    if not near and _is_component(around):
-        hint = f"arguments of the class belong in {dotted((*around, 'args', name))}"
+    if not near and _is_component(around) and (not other or other.startswith(dotted((*around, "args")))):
+        hint = f"arguments of the class belong in {other or dotted((*around, 'args', name))}"
     elif not near:
-        elsewhere = [path for path in _all_keys(Config, ()) if path[-1] == name and path[:-1] != around]
-        hint = f"did you mean {' or '.join(dotted(path) for path in elsewhere[:3])}?" if elsewhere else ""
-        if not elsewhere and not around and name in _ARGUMENTS:
-            hint = f"did you mean {_ARGUMENTS[name]}?"
+        found = [dotted(path) for path in _all_keys(Config, ()) if path[-1] == name and path[:-1] != around]
+        found = found[:3] or ([other] if other else [])
+        hint = f"did you mean {' or '.join(found)}?" if found else ""
     where = f"in {dotted(around)}" if around else "in a configuration"
     place = source.place(at, key=True)
     return Problem(f"there is no key {name!r} {where}", place, dotted(at), name, ", ".join(keys), hint)
-
-
-# Settings that users look for outside the component whose arguments they are.
-_ARGUMENTS = {
-    "epochs": "trainer.args.epochs",
-    "monitor": "trainer.args.monitor",
-    "early_stopping": "trainer.args.early_stopping",
-    "lr": "optimizer.args.lr",
-    "learning_rate": "optimizer.args.lr",
-    "batch_size": "data.loader.args.batch_size",
-}
 
 
 def _annotation(at: At) -> Any:

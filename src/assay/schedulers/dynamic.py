@@ -6,7 +6,9 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
+
+from annotated_types import Ge
 
 from assay.errors import ConfigError, Problem
 from assay.schedulers.base import BaseScheduler
@@ -32,7 +34,7 @@ class DynamicLR(BaseScheduler):
 
     priority: ClassVar[int] = 0
 
-    def __init__(self, values: Mapping[str | int, float]) -> None:
+    def __init__(self, values: Mapping[str | int, Annotated[float, Ge(0)]]) -> None:
         problems = [problem for at, rate in values.items() if (problem := _problem(at, rate))]
         if not values:
             problems.append(Problem("'DynamicLR' needs at least one learning rate", key="args.values"))

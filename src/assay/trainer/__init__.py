@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from annotated_types import Interval
+
 from assay.config.components import Family, Kind
 
 __all__ = ["OPTIMIZERS", "TRAINERS"]
@@ -11,6 +13,7 @@ TRAINERS = Kind(
     base=("assay.trainer.base:BaseTrainer",),
     table={"DefaultTrainer": "assay.trainer.default:DefaultTrainer"},
     runtime=frozenset({"parts"}),
+    reserved=frozenset({"parts"}),
 )
 
 OPTIMIZERS = Kind(
@@ -19,4 +22,28 @@ OPTIMIZERS = Kind(
     table={},
     families=(Family("torch.optim", ("optim/__init__.py",)),),
     runtime=frozenset({"params"}),
+    reserved=frozenset({"params"}),
+    limits={
+        "lr": Interval(gt=0),
+        "alpha": Interval(ge=0),
+        "betas": Interval(ge=0, lt=1),
+        "eps": Interval(ge=0),
+        "etas": Interval(gt=0),
+        "history_size": Interval(ge=1),
+        "initial_accumulator_value": Interval(ge=0),
+        "line_search_fn": ("strong_wolfe",),
+        "lr_decay": Interval(ge=0),
+        "max_eval": Interval(ge=1),
+        "max_iter": Interval(ge=1),
+        "momentum": Interval(ge=0, lt=1),
+        "momentum_decay": Interval(ge=0),
+        "ns_steps": Interval(ge=1),
+        "rho": Interval(ge=0, le=1),
+        "step_sizes": Interval(gt=0),
+        "tolerance_change": Interval(ge=0),
+        "tolerance_grad": Interval(ge=0),
+        "weight_decay": Interval(ge=0),
+        "Adafactor.beta2_decay": Interval(le=0),
+        "Adafactor.d": Interval(ge=1),
+    },
 )

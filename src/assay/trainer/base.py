@@ -7,9 +7,10 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
+from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -66,13 +67,13 @@ class BaseTrainer(ABC):
         self,
         parts: Parts,
         *,
-        epochs: int = 10,
-        max_steps: int | None = None,
+        epochs: Annotated[int, Ge(1)] = 10,
+        max_steps: Annotated[int, Ge(1)] | None = None,
         monitor: str | None = None,
         early_stopping: EarlyStopping | Mapping[str, Any] | None = None,
-        accumulate: int = 1,
-        clip: float | None = None,
-        ema: float | None = None,
+        accumulate: Annotated[int, Ge(1)] = 1,
+        clip: Annotated[float, Gt(0)] | None = None,
+        ema: Annotated[float, Interval(gt=0, lt=1)] | None = None,
     ) -> None:
         _require(epochs >= 1, "epochs", epochs, "a whole number of at least 1")
         _require(max_steps is None or max_steps >= 1, "max_steps", max_steps, "a whole number of at least 1, or null")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
 
 from assay.model.losses.weighting import loss_weight
 from assay.model.outputs import auxiliary_outputs, main_output
@@ -22,7 +24,7 @@ class DefaultTrainer(BaseTrainer):
     The other arguments are those of `BaseTrainer`.
     """
 
-    def __init__(self, parts: Parts, *, auxiliary_weight: float = 0.3, **settings: Any) -> None:
+    def __init__(self, parts: Parts, *, auxiliary_weight: Annotated[float, Ge(0)] = 0.3, **settings: Any) -> None:
         super().__init__(parts, **settings)
         self.auxiliary_weight = auxiliary_weight
 

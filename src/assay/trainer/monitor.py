@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from assay.errors import ConfigError, Problem
 
@@ -20,8 +22,8 @@ class EarlyStopping:
         min_delta: by how much, in the unit of the monitored value, a value must beat the best to count.
     """
 
-    patience: int
-    min_delta: float = 0.0
+    patience: Annotated[int, Ge(1)]
+    min_delta: Annotated[float, Ge(0)] = 0.0
 
     def __post_init__(self) -> None:
         if self.patience < 1 or self.min_delta < 0:

@@ -46,7 +46,7 @@ def build_optimizer(bound: Bound, model: nn.Module, groups: Sequence[Group]) -> 
             )
             raise ConfigError.of(problem)
     made: list[dict[str, Any]] = [{"params": rest}] if rest else []
-    made += [{"params": held, **group.args} for group, held in zip(groups, members, strict=True)]
+    made += [{"params": held, **bound.fitted(group.args)} for group, held in zip(groups, members, strict=True)]
     optimizer = bound.build(made if groups else rest)
     assert isinstance(optimizer, torch.optim.Optimizer)
     return optimizer

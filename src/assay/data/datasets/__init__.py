@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from annotated_types import Interval
+
 from assay.config.components import Family, Kind
 
 __all__ = ["DATASETS"]
@@ -21,4 +23,11 @@ DATASETS = Kind(
     families=(Family("torchvision.datasets", ("datasets/__init__.py",), r"(?!VisionDataset$)[A-Z]\w*"),),
     # `root` is the user's to give; where a class requires it, it is "data".
     runtime=frozenset({"split", "train", "download", "root"}),
+    limits={
+        "frames_per_clip": Interval(ge=1),
+        "step_between_clips": Interval(ge=1),
+        "FakeData.image_size": Interval(ge=1),
+        "FakeData.num_classes": Interval(ge=1),
+        "FakeData.size": Interval(ge=1),
+    },
 )

@@ -11,4 +11,5 @@ LOADERS = Kind(
     base=("assay.data.loaders.base:BaseLoader",),
     table={"BatchLoader": "assay.data.loaders.batch:BatchLoader"},
     runtime=frozenset({"samples", "shuffle", "seed", "stream"}),
+    reserved=frozenset({"samples", "seed", "stream"}),
 )

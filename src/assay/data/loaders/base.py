@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
@@ -46,15 +47,15 @@ class BaseLoader(DataLoader[Any]):
         self,
         samples: Samples,
         *,
-        batch_size: int = 64,
-        workers: int = 0,
+        batch_size: Annotated[int, Ge(1)] = 64,
+        workers: Annotated[int, Ge(0)] = 0,
         shuffle: bool = False,
         seed: int = 0,
         stream: str = "train",
         drop_last: bool = False,
-        prefetch: int = 2,
+        prefetch: Annotated[int, Ge(1)] = 2,
         persistent: bool = True,
-        start_method: str | None = None,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Gt
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,7 +26,7 @@ class Normalize(BaseTransform):
         std: one number per channel, on the same scale.
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[Annotated[float, Gt(0)]]) -> None:
         if len(mean) != len(std) or not mean:
             raise ValueError(f"mean has {len(mean)} numbers and std {len(std)}: one per channel is needed in each")
         if not all(value > 0 for value in std):

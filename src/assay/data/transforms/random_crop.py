@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,7 +28,9 @@ class RandomCrop(BaseTransform):
         padding: zeros added on every side before the cut, in pixels.
     """
 
-    def __init__(self, size: int | Sequence[int], padding: int = 0) -> None:
+    def __init__(
+        self, size: Annotated[int, Ge(1)] | Sequence[Annotated[int, Ge(1)]], padding: Annotated[int, Ge(0)] = 0
+    ) -> None:
         self.size = [size, size] if isinstance(size, int) else list(size)
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"size must be one or two whole numbers above 0, not {size}")

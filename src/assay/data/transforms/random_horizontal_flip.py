@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from annotated_types import Interval
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,7 +19,7 @@ __all__ = ["RandomHorizontalFlip"]
 class RandomHorizontalFlip(BaseTransform):
     """Mirrors an image left to right with probability `p`. (B, C, H, W) -> the same shape and dtype."""
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: Annotated[float, Interval(ge=0, le=1)] = 0.5) -> None:
         if not 0 <= p <= 1:
             raise ValueError(f"p is a probability, and {p} is none")
         self.p = p

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from annotated_types import Interval
+
 from assay.config.components import Family, Kind
 
 __all__ = ["MODELS"]
@@ -25,4 +27,14 @@ MODELS = Kind(
     families=(Family("torchvision.models", ("models/[!_]*.py",), names=r"(?!create_|get_|list_)[a-z]\w*"),),
     functions=True,
     runtime=frozenset({"num_classes", "in_channels", "input_shape"}),
+    limits={
+        "attention_dropout": Interval(ge=0, le=1),
+        "dropout": Interval(ge=0, le=1),
+        "groups": Interval(ge=1),
+        "image_size": Interval(ge=1),
+        "num_classes": Interval(ge=1),
+        "stochastic_depth_prob": Interval(ge=0, le=1),
+        "width_mult": Interval(gt=0),
+        "width_per_group": Interval(ge=1),
+    },
 )

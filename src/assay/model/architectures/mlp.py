@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from assay.errors import ConfigError, Problem
@@ -30,8 +32,8 @@ class MLP(nn.Module):
         self,
         num_classes: int,
         input_shape: Sequence[int],
-        hidden: Sequence[int] = (128,),
-        dropout: float = 0.0,
+        hidden: Sequence[Annotated[int, Ge(1)]] = (128,),
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
         if any(units < 1 for units in hidden):

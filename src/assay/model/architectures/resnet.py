@@ -7,8 +7,9 @@ Parameters have torchvision's names and shapes: weights of either load into the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from assay.errors import ConfigError, Problem
@@ -18,6 +19,7 @@ from assay.model.blocks.bottleneck import Bottleneck
 __all__ = ["ResNet", "ResNet18", "ResNet34", "ResNet50", "ResNet101", "ResNet152"]
 
 Stem = Literal["cifar", "imagenet"]
+Width = Annotated[int, Ge(1)]
 
 
 class ResNet(nn.Module):
@@ -39,8 +41,8 @@ class ResNet(nn.Module):
         self,
         num_classes: int,
         in_channels: int = 3,
-        blocks: Sequence[int] = (2, 2, 2, 2),
-        width: int = 64,
+        blocks: Sequence[Annotated[int, Ge(1)]] = (2, 2, 2, 2),
+        width: Width = 64,
         block: Literal["basic", "bottleneck"] = "basic",
         stem: Stem = "cifar",
     ) -> None:
@@ -84,27 +86,27 @@ class ResNet(nn.Module):
 
 
 class ResNet18(ResNet):
-    def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, stem: Stem = "cifar") -> None:
+    def __init__(self, num_classes: int, in_channels: int = 3, width: Width = 64, stem: Stem = "cifar") -> None:
         super().__init__(num_classes, in_channels, (2, 2, 2, 2), width, "basic", stem)
 
 
 class ResNet34(ResNet):
-    def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, stem: Stem = "cifar") -> None:
+    def __init__(self, num_classes: int, in_channels: int = 3, width: Width = 64, stem: Stem = "cifar") -> None:
         super().__init__(num_classes, in_channels, (3, 4, 6, 3), width, "basic", stem)
 
 
 class ResNet50(ResNet):
-    def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, stem: Stem = "cifar") -> None:
+    def __init__(self, num_classes: int, in_channels: int = 3, width: Width = 64, stem: Stem = "cifar") -> None:
         super().__init__(num_classes, in_channels, (3, 4, 6, 3), width, "bottleneck", stem)
 
 
 class ResNet101(ResNet):
-    def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, stem: Stem = "cifar") -> None:
+    def __init__(self, num_classes: int, in_channels: int = 3, width: Width = 64, stem: Stem = "cifar") -> None:
         super().__init__(num_classes, in_channels, (3, 4, 23, 3), width, "bottleneck", stem)
 
 
 class ResNet152(ResNet):
-    def __init__(self, num_classes: int, in_channels: int = 3, width: int = 64, stem: Stem = "cifar") -> None:
+    def __init__(self, num_classes: int, in_channels: int = 3, width: Width = 64, stem: Stem = "cifar") -> None:
         super().__init__(num_classes, in_channels, (3, 8, 36, 3), width, "bottleneck", stem)
 
 

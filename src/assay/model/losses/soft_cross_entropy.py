@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from annotated_types import Interval
 from torch import Tensor
 
 from assay.errors import ConfigError, Problem
@@ -25,7 +28,7 @@ class SoftCrossEntropyLoss(BaseLoss):
 
     unit = "nat"
 
-    def __init__(self, smoothing: float = 0.0) -> None:
+    def __init__(self, smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0) -> None:
         super().__init__()
         if not 0 <= smoothing < 1:
             problem = Problem(

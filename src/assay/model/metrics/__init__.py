@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from annotated_types import Interval
+
 from assay.config.components import Family, Kind
 
 __all__ = ["METRICS"]
@@ -22,4 +24,19 @@ METRICS = Kind(
         Family("torchmetrics.classification", ("classification/__init__.py",)),
     ),
     runtime=frozenset({"num_classes", "task"}),
+    limits={
+        "beta": Interval(gt=0),
+        "max_fpr": Interval(gt=0, le=1),
+        "min_precision": Interval(ge=0, le=1),
+        "min_recall": Interval(ge=0, le=1),
+        "min_sensitivity": Interval(ge=0, le=1),
+        "min_specificity": Interval(ge=0, le=1),
+        "n_bins": Interval(ge=1),
+        "num_classes": Interval(ge=2),
+        "num_labels": Interval(ge=2),
+        "num_outputs": Interval(ge=1),
+        "top_k": Interval(ge=1),
+        "threshold": Interval(ge=0, le=1),
+        "window": Interval(ge=1),
+    },
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from annotated_types import Ge
 from torch import Tensor
 
 from assay.errors import ConfigError, Problem
@@ -21,7 +24,7 @@ class TopKAccuracy(BaseMetric):
         ConfigError: k is out of that range.
     """
 
-    def __init__(self, k: int = 5, num_classes: int | None = None, name: str | None = None) -> None:
+    def __init__(self, k: Annotated[int, Ge(1)] = 5, num_classes: int | None = None, name: str | None = None) -> None:
         if k < 1 or (num_classes is not None and k > num_classes):
             expected = "at least 1" if num_classes is None else f"from 1 to {num_classes}, the number of classes"
             raise ConfigError.of(Problem("TopKAccuracy: k is out of range", found=f"k = {k}", expected=expected))
