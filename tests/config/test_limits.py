@@ -75,7 +75,7 @@ def test_a_limit_is_said_in_words() -> None:
         ("metric", "F1Score", {"top_k": 0}, "top_k", "a whole number of at least 1"),
         ("transform", "RandomHorizontalFlip", {"p": 1.5}, "p", "a number from 0 to 1"),
         ("transform", "RandomVerticalFlip", {"p": -0.5}, "p", "a number from 0 to 1"),
-        ("transform", "CenterCrop", {"size": [32, 0]}, "size.1", "a number of at least 1"),
+        ("transform", "CenterCrop", {"size": [32, 0]}, "size.1", "a whole number of at least 1"),
         ("transform", "ColorJitter", {"hue": 0.6}, "hue", "a number from -0.5 to 0.5"),
         ("transform", "Normalize", {"mean": [0], "std": [0]}, "std.0", "a number above 0"),
         ("loader", "BatchLoader", {"batch_size": 0}, "batch_size", "a whole number of at least 1"),
