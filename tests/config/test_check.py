@@ -296,4 +296,4 @@ for name in ("syntax.json", "names.json", "gone.json"):
 assert not {"torch", "numpy"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["syntax.json 1", "names.json 6", "gone.json 1"]
+    assert done.stdout.splitlines() == ["syntax.json 6", "names.json 6", "gone.json 1"]

@@ -18,9 +18,11 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def failing(config: Any, *overrides: str) -> list[Problem]:
-    with pytest.raises(ConfigError) as caught:
-        load(config, overrides)
-    return caught.value.problems
+    """The problems of a configuration that cannot be read whole, or of one that can nevertheless."""
+    try:
+        return list(load(config, overrides).problems)
+    except ConfigError as error:
+        return error.problems
 
 
 def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
@@ -93,6 +95,7 @@ def test_a_byte_that_is_not_utf8_has_its_place(tmp_path: Path) -> None:
 
 
 def test_extends_merges_mappings_replaces_lists_and_null_deletes(tmp_path: Path) -> None:
+    write(tmp_path, "train.py", "")
     write(tmp_path, "base.json", '{"a": {"x": 1, "y": 2}, "l": [1, 2], "n": 3, "z": null}')
     path = write(tmp_path, "sub/a.json", '{"extends": "../base.json", "a": {"y": 3}, "l": [9], "n": null}')
     source = load(path)
@@ -139,6 +142,37 @@ def test_a_wrong_extends_is_reported_with_its_place(tmp_path: Path) -> None:
     (problem,) = failing(write(tmp_path, "b.json", '{"extends": "gone.json"}'))
     assert problem.place == Place(str(tmp_path / "b.json"), 1, 13)
     assert problem.found == str(tmp_path / "gone.json")
+
+
+def test_a_file_outside_of_the_project_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "base.json", "{}")
+    write(tmp_path, "project/train.py", "")
+    write(tmp_path, "elsewhere/train.py", "")
+    for base in ("../base.json", str(tmp_path / "base.json")):
+        path = write(tmp_path, "project/a.json", f'{{"extends": ["{base}"]}}')
+        (problem,) = failing(path)
+        assert problem.message == "the file to extend is outside of the project"
+        assert problem.place == Place(str(path), 1, 14)
+        assert str(tmp_path / "project") in problem.expected
+    (tmp_path / "project" / "link.json").symlink_to(tmp_path / "base.json")
+    assert len(failing(write(tmp_path, "project/a.json", '{"extends": "link.json"}'))) == 1
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    write(tmp_path, "elsewhere/b.json", '{"b": 1}')
+    assert load(write(tmp_path, "project/a.json", '{"extends": "../elsewhere/b.json"}')).data == {"b": 1}
+
+
+def test_extends_takes_no_references(tmp_path: Path) -> None:
+    (problem,) = failing(write(tmp_path, "a.json", '{"extends": "${env:HOME}/b.json"}'))
+    assert problem.message == "`extends` takes no references"
+
+
+def test_what_can_be_read_past_leaves_the_rest_to_be_checked(tmp_path: Path) -> None:
+    source = load(write(tmp_path, "a.json", '{"a": {"b": NaN, "c": 1},}'), ["a.d=2", "c"])
+    assert source.data == {"a": {"b": None, "c": 1, "d": 2}}
+    assert source.unread == {("a", "b")}
+    assert len(source.problems) == 3
+    follows, other = Problem("b is wrong", key="a.b.x"), Problem("c is wrong", key="a.c")
+    assert source.with_problems([follows, other, other]) == [*source.problems, other]
 
 
 def test_problems_of_all_files_come_together(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from assay.config.limits import Limit, number, within, words
 from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE, Fault, Misfit, out_of_range, show
 from assay.config.signatures import Parameter, Parameters, parameters
 from assay.errors import AssayError, ConfigError, Place, Problem
+from assay.utils.secrets import conceal
 
 __all__ = ["Bound", "bind"]
 
@@ -86,7 +87,7 @@ class Bound:
                     f"{self.name!r} cannot be built with these arguments",
                     self.place,
                     self.key,
-                    found=f"{type(error).__name__}: {error}{_raised_at(error)}",
+                    found=conceal(f"{type(error).__name__}: {error}{_raised_at(error)}"),
                     expected=", ".join(self.parameters.known),
                 )
             ) from error

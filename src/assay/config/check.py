@@ -15,7 +15,7 @@ from assay.config.components import Allowed, Kind, Refused, find, locate
 from assay.config.document import At, dotted
 from assay.config.fitting import show
 from assay.config.load import Source
-from assay.config.provenance import origin
+from assay.config.provenance import as_written, origin
 from assay.config.schema import Config, as_component
 from assay.config.sections import section_problems
 from assay.errors import ConfigError, Place, Problem
@@ -98,7 +98,7 @@ class Examined:
         """
         if self.config is None or self.problems:
             raise ConfigError(self.problems)
-        complete = self.config.model_dump(mode="json")
+        complete = as_written(self.config.model_dump(mode="json"), self.source)
         places = dict(self.source.places)
         return Checked(self.config, self.components, complete, origin(complete, self.source), places)
 
@@ -138,6 +138,7 @@ def examine(
     components = binder.all()
     problems += binder.problems
     problems += _across(source)
+    problems = source.with_problems(problems)
     faulty = _faulty(source.data, [problem.key for problem in problems])
     return Examined(source, config, components, tuple(dict.fromkeys(problems)), faulty)
 

@@ -24,12 +24,22 @@ _BARE_KEY = re.compile(r"[^.\[\]\s\"]+")
 
 @dataclass
 class Document:
-    """Data and where it stands: `values` has the place of every value, `keys` that of every mapping's key."""
+    """Data and where it stands.
+
+    Args:
+        values: the place of every value, by path.
+        keys: the place of every mapping's key.
+        problems: the mistakes of its syntax.
+        unread: the paths of values that could not be read; None stands there.
+        is_whole: whether the text could be read to its end, past every mistake in it.
+    """
 
     data: Any = None
     values: dict[At, Place] = field(default_factory=dict)
     keys: dict[At, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unread: set[At] = field(default_factory=set)
+    is_whole: bool = True
 
 
 def dotted(at: At) -> str:
@@ -101,6 +111,7 @@ def _plain(value: Any, place: Place, at: At, document: Document) -> Any:
     document.values[at] = place
     if len(at) > MAX_DEPTH:
         document.problems.append(Problem("this is nested too deeply", place, dotted(at[:5]) + "…"))
+        document.is_whole = False
         return None
     if isinstance(value, Mapping):
         made: dict[str, Any] = {}
@@ -123,4 +134,5 @@ def _plain(value: Any, place: Place, at: At, document: Document) -> Any:
     found = f"{value!r:.60}, a {type(value).__name__}"
     expected = "an object, list, string, finite number, true, false or null"
     document.problems.append(Problem("this value has no place in a configuration", place, dotted(at), found, expected))
+    document.unread.add(at)
     return None

@@ -6,7 +6,6 @@ Python's own parser stops at the first mistake, keeps the last of equal keys, ta
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from typing import Any
 
 from assay.config.document import MAX_DEPTH, MAX_NODES, At, Document, dotted
@@ -32,8 +31,10 @@ class _Stop(Exception):
 def parse_json(text: str, file: str) -> Document:
     """The document of a JSON text; mistakes are its `problems`, and `data` is what could be read."""
     parser = _Parser(text, file)
-    with suppress(_Stop):
+    try:
         parser.whole()
+    except _Stop:
+        parser.document.is_whole = False
     return parser.document
 
 
@@ -233,6 +234,7 @@ class _Parser:
                 return int(word)
             if float(word) in (float("inf"), float("-inf")):
                 self.problem("this number is too large", start, "at most 1.8e308", at=at)
+                self.document.unread.add(at)
                 return None
             return float(word)
         hint = f"write {_OTHER_WORDS[word]}" if word in _OTHER_WORDS else ""
@@ -246,4 +248,5 @@ class _Parser:
                 "a string in double quotes, a number, true, false or null",
             )
         self.problem(message, start, expected, hint, at)
+        self.document.unread.add(at)
         return None

@@ -9,7 +9,7 @@ from assay.config.document import At, dotted
 from assay.config.load import Source
 from assay.errors import Place
 
-__all__ = ["origin"]
+__all__ = ["as_written", "leaves", "origin"]
 
 _NOTHING = object()
 
@@ -29,6 +29,15 @@ def origin(complete: dict[str, Any], source: Source) -> dict[str, dict[str, Any]
     return made
 
 
+def as_written(complete: Any, source: Source, at: At = ()) -> Any:
+    """The complete configuration as it has to be written to be read so again: without what the environment held."""
+    if isinstance(complete, dict):
+        return {key: as_written(item, source, (*at, key)) for key, item in complete.items()}
+    if isinstance(complete, list):
+        return [as_written(item, source, (*at, index)) for index, item in enumerate(complete)]
+    return next((text for path in _paths(source, at) if (text := source.written.get(path)) is not None), complete)
+
+
 def leaves(value: Any, at: At = ()) -> Iterator[tuple[At, Any]]:
     """Every plain value, and every empty object or list, with its path."""
     if isinstance(value, dict) and value:
@@ -42,14 +51,17 @@ def leaves(value: Any, at: At = ()) -> Iterator[tuple[At, Any]]:
 
 
 def _place(source: Source, at: At) -> Place | None:
-    if at in source.places:
-        return source.places[at]
+    return next((source.places[path] for path in _paths(source, at) if path in source.places), None)
+
+
+def _paths(source: Source, at: At) -> Iterator[At]:
+    """Where a value of the complete configuration may be written, the likeliest first."""
+    yield at
     # A bare name stands for {"type": name}; the validation transforms may be those of test.
-    if at[-1] == "type" and isinstance(_dig(source.data, at[:-1]), str):
-        return source.places.get(at[:-1])
+    if at and at[-1] == "type" and isinstance(_dig(source.data, at[:-1]), str):
+        yield at[:-1]
     if at[:3] == ("data", "transforms", "validation") and at[:3] not in source.places:
-        return _place(source, ("data", "transforms", "test", *at[3:]))
-    return None
+        yield from _paths(source, ("data", "transforms", "test", *at[3:]))
 
 
 def _replaced(source: Source, at: At) -> Iterator[tuple[Any, Place]]:

@@ -44,8 +44,10 @@ class _Stop(Exception):
 def parse_yaml(text: str, file: str) -> Document:
     """The document of a YAML text; mistakes are its `problems`, and `data` is what could be read."""
     builder = _Builder(text, file)
+    builder.document.is_whole = False
     try:
         builder.whole()
+        builder.document.is_whole = True
     except _Stop:
         pass
     except MarkedYAMLError as error:
@@ -78,6 +80,10 @@ class _Builder:
         self, message: str, event: Event, found: str = "", expected: str = "", hint: str = "", at: At = ()
     ) -> None:
         self.document.problems.append(Problem(message, self.place(event), dotted(at), found, expected, hint))
+
+    def unreadable(self, message: str, event: Event, found: str, expected: str = "", *, at: At) -> None:
+        self.problem(message, event, found, expected, at=at)
+        self.document.unread.add(at)
 
     def whole(self) -> None:
         documents = 0
@@ -125,8 +131,7 @@ class _Builder:
     def alias(self, event: AliasEvent, at: At) -> Any:
         known = self.anchors.get(str(event.anchor))
         if known is None:
-            self.problem("this alias has no anchor before it", event, f"*{event.anchor}", at=at)
-            return None
+            return self.unreadable("this alias has no anchor before it", event, f"*{event.anchor}", at=at)
         value, size = known
         self.nodes += size
         if self.nodes > MAX_NODES:
@@ -188,17 +193,16 @@ class _Builder:
         if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
             return text.lower() == "true"
         if _NOT_FINITE.fullmatch(text):
-            self.problem("a configuration has only finite numbers", event, text, "a number", at=at)
-            return None
+            return self.unreadable("a configuration has only finite numbers", event, text, "a number", at=at)
         if len(text) > _MAX_DIGITS and (_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
-            self.problem("this number is too long", event, text[:20] + "…", f"at most {_MAX_DIGITS} digits", at=at)
-            return None
+            return self.unreadable(
+                "this number is too long", event, text[:20] + "…", f"at most {_MAX_DIGITS} digits", at=at
+            )
         if _INT.fullmatch(text):
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
         if _FLOAT.fullmatch(text):
             number = float(text)
             if number in (float("inf"), float("-inf")):
-                self.problem("this number is too large", event, text[:40], "at most 1.8e308", at=at)
-                return None
+                return self.unreadable("this number is too large", event, text[:40], "at most 1.8e308", at=at)
             return number
         return text

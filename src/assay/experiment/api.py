@@ -206,4 +206,7 @@ def _as_mapping(source: Path | Mapping[str, Any] | None, resume: str | Path | No
         return source
     if source is None:
         return find_run(str(resume)).read_config() if resume is not None else {}
-    return load(source).data
+    loaded = load(source)
+    if loaded.problems:
+        raise ConfigError(loaded.problems)
+    return loaded.raw

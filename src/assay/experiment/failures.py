@@ -10,6 +10,7 @@ from torch import nn
 
 from assay.errors import AssayError, ConfigError, MemoryExhaustedError, Problem
 from assay.store.run_folder import RunFolder
+from assay.utils.secrets import conceal
 
 __all__ = ["explained"]
 
@@ -18,7 +19,8 @@ def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
     """The error to show for `error`; its traceback is kept in `crash.txt` of the run folder."""
     if isinstance(error, AssayError):
         return error
-    (run.path / "crash.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    crash = conceal("".join(traceback.format_exception(error)))
+    (run.path / "crash.txt").write_text(crash, encoding="utf-8")
     kept = f"the traceback is in {run.path / 'crash.txt'}"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return MemoryExhaustedError(
@@ -32,7 +34,7 @@ def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
     layer = _layer(frames, model)
     outside = [frame for frame in frames if not str(frame.f_globals.get("__name__", "")).startswith("assay.")]
     if layer is None and not outside:
-        return AssayError(f"a bug in assay: {type(error).__name__}: {error}", hint=kept)
+        return AssayError(f"a bug in assay: {type(error).__name__}: {_first_line(error)}", hint=kept)
     where = f"in layer {layer!r} of {type(model).__name__}" if layer is not None else "in a component"
     last = frames[-1].f_code
     return ConfigError.of(
@@ -55,7 +57,7 @@ def _layer(frames: list[FrameType], model: nn.Module) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return conceal(str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _line(error: Exception) -> int:

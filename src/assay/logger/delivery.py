@@ -11,6 +11,7 @@ from threading import Event
 
 from assay.config.binding import bind
 from assay.config.components import Allowed, Refused, find
+from assay.config.load import load
 from assay.errors import ConfigError
 from assay.logger import LOGGERS
 from assay.logger.base import BaseLogger, RunInfo
@@ -18,6 +19,7 @@ from assay.logger.cursor import Component, Cursor
 from assay.store.journal import JOURNAL
 from assay.store.tail import Tail
 from assay.utils.atomic import read_json
+from assay.utils.secrets import conceal
 
 __all__ = ["Delivery"]
 
@@ -84,11 +86,16 @@ class Delivery:
                 self._say("retrying", error)
 
     def _build(self) -> BaseLogger:
+        # The run's configuration names environment variables; what they hold is nowhere but in the environment.
+        read = load({"type": self.component.type, "args": self.component.args})
+        if read.problems:
+            raise ConfigError(read.problems)
+        name = str(read.data["type"])
         try:
-            cls = find(LOGGERS, self.component.type, self.allowed)
+            cls = find(LOGGERS, name, self.allowed)
         except Refused as refused:
             raise ConfigError.of(refused.problem) from refused
-        bound, problems = bind(LOGGERS, self.component.type, cls, self.component.args)
+        bound, problems = bind(LOGGERS, name, cls, read.data["args"])
         if problems:
             raise ConfigError([problem for _, problem in problems])
         logger: BaseLogger = bound.build()
@@ -146,7 +153,7 @@ class Delivery:
     def _say(self, status: str, error: Exception | None) -> None:
         """Into the cursor every time, into the log when it changes."""
         before, self.cursor.status = self.cursor.status, status
-        self.cursor.error = " ".join(f"{type(error).__name__}: {error}".split())[:1000] if error else None
+        self.cursor.error = " ".join(conceal(f"{type(error).__name__}: {error}").split())[:1000] if error else None
         name = self.component.name
         if status == "failed":
             _log.error("%s cannot be used and gets nothing: %s", name, self.cursor.error)

@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.errors import ConfigError, Problem, StorageError
 from assay.utils.atomic import read_json, write_json
+from assay.utils.secrets import conceal
 
 __all__ = ["RunFolder", "find_run"]
 
@@ -61,6 +62,8 @@ class RunFolder:
 
     def write_status(self, state: str, **facts: Any) -> None:
         """Replace status.json: `state` is running, completed, interrupted or failed; the other facts are kept."""
+        if "reason" in facts:
+            facts["reason"] = conceal(str(facts["reason"]))
         status = {**self.read_status(), "state": state, **facts, "updated": time.time()}
         write_json(self.status, status)
 
@@ -75,7 +78,7 @@ class RunFolder:
 
     def write_log(self, text: str) -> None:
         with self.log.open("a", encoding="utf-8") as stream:
-            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {conceal(text)}\n")
 
 
 def find_run(text: str, base: Path = Path("saved")) -> RunFolder:

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.config.load import Source, load
+from assay.config.provenance import as_written
+from assay.errors import Place, Problem
+from assay.utils import secrets
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("ROOT", "/very/private/place")
+    monkeypatch.setenv("SEED", "7")
+    monkeypatch.delenv("NOWHERE", raising=False)
+    yield
+    secrets.forget()
+
+
+def problems(config: dict[str, Any], *overrides: str) -> list[Problem]:
+    return list(load(config, overrides).problems)
+
+
+def rewritten(source: Source) -> Any:
+    return as_written(source.data, source)
+
+
+def test_a_whole_text_is_the_value_with_its_type() -> None:
+    config = {"a": {"n": 3, "l": [1, {"x": 0.5}]}, "n": "${a.n}", "l": "${a.l}", "x": "${a.l.1.x}", "again": "${x}"}
+    source = load(config)
+    assert source.problems == ()
+    assert source.data == {"a": config["a"], "n": 3, "l": [1, {"x": 0.5}], "x": 0.5, "again": 0.5}
+    assert source.data["l"] is not source.data["a"]["l"]
+    assert source.raw["n"] == "${a.n}"
+
+
+def test_inside_a_text_plain_values_are_put_in() -> None:
+    config = {"a": 1e-3, "b": True, "c": "x", "t": "${a}-${b}-${c}", "u": "<${t}>"}
+    assert load(config).data["u"] == "<0.001-true-x>"
+
+
+@pytest.mark.parametrize("value", [{"x": 1}, [1], None])
+def test_inside_a_text_nothing_else_is_put_in(value: Any) -> None:
+    (problem,) = problems({"a": value, "t": "x-${a}"})
+    assert (problem.key, problem.message) == ("t", "only plain values can stand inside a text")
+
+
+def test_a_reference_leads_through_references() -> None:
+    config = {"d": {"train": {"size": 4}}, "now": "${d.train}", "size": "${now.size}", "type": "${kind}", "kind": "Net"}
+    assert load(config).data["size"] == 4
+    assert load(config).data["type"] == "Net"
+
+
+def test_a_reference_sees_what_files_and_settings_say(tmp_path: Path) -> None:
+    (tmp_path / "base.json").write_text('{"a": 1, "b": "${a}"}')
+    (tmp_path / "c.json").write_text('{"extends": "base.json", "a": 2}')
+    assert load(tmp_path / "c.json").data["b"] == 2
+    assert load(tmp_path / "c.json", ["a=3"]).data["b"] == 3
+    assert load(tmp_path / "c.json", ["a=3", "b=${a}-x"]).data["b"] == "3-x"
+
+
+def test_a_default_may_be_referred_to_that_is_not_written() -> None:
+    assert load({"name": "run-${seed}", "p": "${host.precision}", "e": "${checkpoints.every}"}).data == {
+        "name": "run-0",
+        "p": "float32",
+        "e": "1ep",
+    }
+
+
+def test_a_copy_stands_where_the_copied_stands(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": {"b": 1},\n "c": "${a}"}')
+    source = load(path)
+    assert source.places["c",] == Place(str(path), 2, 7)
+    assert source.places["c", "b"] == Place(str(path), 1, 13)
+    assert source.keys["c", "b"] == Place(str(path), 1, 8)
+
+
+def test_two_dollars_are_one() -> None:
+    source = load({"a": "$${b}", "b": "x$${y}-${a}"})
+    assert source.data == {"a": "${b}", "b": "x${y}-${b}"}
+    assert rewritten(source) == {"a": "$${b}", "b": "x$${y}-$${b}"}
+    assert load(rewritten(source)).data == source.data
+
+
+def test_an_environment_variable_is_read_as_a_setting_is() -> None:
+    config = {
+        "root": "${env:ROOT}",
+        "seed": "${env:SEED}",
+        "text": "run-${env:SEED}",
+        "default": "${env:NOWHERE:1e-3}",
+        "path": "${root}/x",
+        "copy": "${seed}",
+    }
+    source = load(config)
+    assert source.problems == ()
+    assert source.data == {
+        "root": "/very/private/place",
+        "seed": 7,
+        "text": "run-7",
+        "default": 0.001,
+        "path": "/very/private/place/x",
+        "copy": 7,
+    }
+
+
+def test_what_the_environment_holds_is_written_nowhere() -> None:
+    source = load({"root": "${env:ROOT}", "path": "${root}/x", "seed": "${env:SEED:0}", "copy": ["${seed}"]})
+    assert rewritten(source) == {
+        "root": "${env:ROOT}",
+        "path": "${env:ROOT}/x",
+        "seed": "${env:SEED:0}",
+        "copy": ["${env:SEED:0}"],
+    }
+    assert "private" not in json.dumps(rewritten(source))
+
+
+def test_a_value_of_the_environment_is_no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOT", "${seed}")
+    assert load({"seed": 1, "root": "${env:ROOT}"}).data["root"] == "${seed}"
+
+
+def test_a_variable_that_is_not_set_is_named_with_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1,\n "d": {"root": "${env:NOWHERE}/x"}}')
+    source = load(path)
+    (problem,) = source.problems
+    assert problem.message == "the environment variable NOWHERE is not set"
+    assert (problem.key, problem.place) == ("d.root", Place(str(path), 2, 16))
+    assert source.unread == {("d", "root")}
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "message", "hint"),
+    [
+        ({"optimizer": {"lr": 1}, "a": "${optimzer.lr}"}, "a", "optimzer.lr is referred to", "${optimizer.lr}"),
+        ({"o": {"rate": 1}, "a": "x${o.rat}"}, "a", "o.rat is referred to", "${o.rate}"),
+        ({"l": [1, 2], "a": "${l.2}"}, "a", "l.2 is referred to", ""),
+        ({"n": 1, "a": "${n.x}"}, "a", "n.x is referred to", ""),
+        ({"a": "${HOME}"}, "a", "HOME is referred to", "${env:HOME}"),
+        ({"a": ["${x"]}, "a.0", "never closed", "$${"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_told(config: dict[str, Any], key: str, message: str, hint: str) -> None:
+    (problem,) = problems(config)
+    assert problem.key == key
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("config", "chain"),
+    [
+        ({"a": "${a}"}, "a -> a"),
+        ({"a": "${b}", "b": "${a}"}, "a -> b -> a"),
+        ({"z": "${a}", "a": "x${b}", "b": "${c}", "c": "${a}"}, "a -> b -> c -> a"),
+        ({"a": {"b": "${a}"}}, "a.b -> a.b"),
+        ({"a": {"b": "${c}"}, "c": {"d": ["${a}"]}}, "a.b -> c.d.0 -> a.b"),
+        ({"a": "${a.b}"}, "a -> a"),
+    ],
+)
+def test_a_circle_is_told_once_as_a_chain(config: dict[str, Any], chain: str) -> None:
+    (problem,) = problems(config)
+    assert problem.found == chain
+
+
+def test_every_mistake_of_references_is_told_at_once() -> None:
+    config = {"a": "${b}", "b": "${a}", "c": "${nothing}", "d": "${env:NOWHERE}", "e": "${c}", "f": "x"}
+    source = load(config)
+    assert [problem.key for problem in source.problems] == ["a", "c", "d"]
+    assert source.unread == {("a",), ("b",), ("c",), ("d",), ("e",)}
+    assert source.data["f"] == "x"
+
+
+def test_references_that_multiply_are_stopped() -> None:
+    texts = {f"t{n}": f"${{t{n + 1}}}" * 10 for n in range(30)} | {"t30": "x" * 10}
+    lists = {f"l{n}": [f"${{l{n + 1}}}"] * 10 for n in range(30)} | {"l30": 1}
+    chain = {f"c{n}": f"${{c{n + 1}}}" for n in range(5000)} | {"c5000": 1}
+    nested = {f"n{n}": {"x": f"${{n{n + 1}}}"} for n in range(60)} | {"n60": 1}
+    for config in (texts, lists, nested):
+        with pytest.raises(Exception, match="references"):
+            load(config)
+    assert "follow one another" in problems(chain)[0].message
+
+
+def test_a_mistake_in_a_value_of_the_environment_shows_the_reference() -> None:
+    source = load({"seed": "${env:SEED}", "root": "${env:ROOT}"})
+    wrong = Problem("seed is 7, and 17 is not", key="seed", found="7", expected="7 or more")
+    path = Problem("no folder", key="data", found="'/very/private/place/mnist'")
+    about_seed, about_path = source.with_problems([wrong, path])
+    assert about_seed.found == "${env:SEED}"
+    assert about_seed.message == "seed is ${env:SEED}, and 17 is not"
+    assert about_path.found == "'${env:ROOT}/mnist'"
