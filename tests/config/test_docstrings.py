@@ -96,4 +96,9 @@ def test_a_class_without_words_is_described_by_its_initialiser_and_then_its_pare
     texts = [described(doc)["size"].text for doc in documentation(Child)]
     assert texts == ["of the child.", "of the parent."]
     assert summary(Parent) == "Is a parent."
-    assert summary(type("Silent", (Parent,), {})) == "Is a parent."
+    silent = type("Silent", (Parent,), {"__module__": __name__})
+    assert summary(silent) == "Is a parent."
+
+
+def test_a_parent_in_another_package_does_not_speak_for_a_class() -> None:
+    assert summary(type("Mine", (dict,), {"__module__": "mylab.models"})) == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from assay.cli import delivery, listing, training
+from assay.cli import delivery, describing, listing, training
 
 __all__ = ["app"]
 
@@ -21,6 +21,7 @@ app.command()(training.test)
 app.command()(listing.runs)
 app.command()(listing.show)
 app.command()(delivery.sync)
+app.command()(describing.components)
 
 
 @app.callback()

@@ -59,12 +59,21 @@ _ITEM = re.compile(r"- \*\*(\w+)\*\*:?\s*(.+?)(?=\n\s*- \*\*|\Z)", re.DOTALL)
 
 
 def summary(obj: Any) -> str:
-    """The first sentence of what a class or function says of itself (or its parents, if it says nothing)."""
-    for docstring in documentation(obj):
-        text = plain(re.sub(r"^\.\. \w+::.*$", "", inspect.cleandoc(docstring), flags=re.MULTILINE))
-        if text:
+    """The first sentence of what a class or function says of itself, or of its parents in the same package."""
+    home = _package(obj)
+    for one in obj.__mro__ if inspect.isclass(obj) else (obj,):
+        docstring = vars(one).get("__doc__") if inspect.isclass(one) else one.__doc__
+        text = plain(re.sub(r"^\.\. \w+::.*$", "", inspect.cleandoc(docstring or ""), flags=re.MULTILINE))
+        if text and _package(one) == home and text not in _SAYS_NOTHING:
             return _sentences(text)[0]
     return ""
+
+
+_SAYS_NOTHING = ("Wrapper for deprecated import.",)  # torchmetrics
+
+
+def _package(obj: Any) -> str:
+    return str(getattr(obj, "__module__", "")).partition(".")[0]
 
 
 def plain(text: str) -> str:

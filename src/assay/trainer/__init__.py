@@ -20,7 +20,7 @@ OPTIMIZERS = Kind(
     "optimizer",
     base=("torch.optim:Optimizer",),
     table={},
-    families=(Family("torch.optim", ("optim/__init__.py",)),),
+    families=(Family("torch.optim", ("optim/__init__.py",), r"(?!Optimizer$)[A-Z]\w*"),),
     runtime=frozenset({"params"}),
     reserved=frozenset({"params"}),
     limits={

@@ -8,6 +8,9 @@ from assay.config.components import Family, Kind
 
 __all__ = ["METRICS"]
 
+# Bases, collections, and those that are made of other metrics or of functions: a configuration cannot give them these.
+_NOT_NAMED = r"Metric|MetricCollection|MetricTracker|BootStrapper|MinMaxMetric|PermutationInvariantTraining|\w+Wrapper"
+
 METRICS = Kind(
     "metric",
     base=("assay.model.metrics.base:BaseMetric", "torchmetrics:Metric"),
@@ -20,7 +23,7 @@ METRICS = Kind(
         "TopKAccuracy": "assay.model.metrics.top_k:TopKAccuracy",
     },
     families=(
-        Family("torchmetrics", ("__init__.py",)),
+        Family("torchmetrics", ("__init__.py",), rf"(?!(?:{_NOT_NAMED})$)[A-Z]\w*"),
         Family("torchmetrics.classification", ("classification/__init__.py",)),
     ),
     runtime=frozenset({"num_classes", "task"}),
