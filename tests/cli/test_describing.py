@@ -38,7 +38,7 @@ def test_a_name_shows_its_arguments(project: Path, capsys: pytest.CaptureFixture
     assert code == 0
     assert "momentum factor" in out
     assert "default false" in out
-    assert "supplied by assay" in out
+    assert "supplied by assay" in components(capsys, "model", "ResNet")[1]
 
 
 def test_json_is_for_scripts(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,9 +44,14 @@ def test_an_argument_has_type_default_and_meaning(allowed: Allowed) -> None:
     assert arguments["momentum"].shown_default == "0"
     assert arguments["nesterov"].type == "true or false"
     assert arguments["nesterov"].meaning.startswith("enables Nesterov momentum")
-    assert arguments["params"].supplied
-    assert not arguments["params"].required
+    assert (arguments["momentum"].type, arguments["lr"].type) == (
+        "a number of at least 0 and below 1",
+        "a number or a list of numbers (a number above 0)",
+    )
+    assert "params" not in arguments  # assay's to give, and nobody else's
     classes = {a.name: a for a, _ in entry(KINDS["model"], "resnet18", allowed).arguments()}["num_classes"]
+    assert classes.supplied
+    assert not classes.required
     assert classes.meaning == "Number of classes; that of the dataset."
 
 
@@ -92,9 +97,9 @@ def test_a_default_is_never_refused(kind: Any, allowed: Allowed) -> None:
     """Also where the type comes from a docstring."""
     for found in entries(kind, allowed):
         given = {}
-        for name, parameter in found.parameters.known.items():
+        for argument, _ in found.arguments():
             try:
-                given[name] = plain_default(parameter.default)
+                given[argument.name] = plain_default(argument.default)
             except ValueError:
                 continue
         wrong = [path[0] for path, _ in bind(kind, found.name, found.obj, given)[1] if path]

@@ -14,6 +14,7 @@ from typing import Any
 from assay.config.components import Allowed, Kind, Refused, find, nearest
 from assay.config.docstrings import plain, summary
 from assay.config.fitting import describe
+from assay.config.limits import words
 from assay.config.signatures import Parameter, Parameters, parameters
 from assay.errors import ConfigError, Problem
 from assay.experiment.catalog import KINDS
@@ -85,12 +86,14 @@ class Entry:
     def arguments(self) -> Iterator[tuple[Argument, Parameter]]:
         """What it takes, in the order of its signature; what may not be given is left out."""
         for name, parameter in self.parameters.known.items():
+            if name in self.kind.reserved:
+                continue
             supplied = name in self.kind.runtime
             meaning = parameter.description or (_SUPPLIED.get(name, "") if supplied else "")
             yield (
                 Argument(
                     name,
-                    "" if parameter.annotation is Any else describe(parameter.annotation),
+                    self._type(parameter),
                     parameter.default,
                     parameter.required and not supplied,
                     supplied,
@@ -98,6 +101,14 @@ class Entry:
                 ),
                 parameter,
             )
+
+    def _type(self, parameter: Parameter) -> str:
+        annotation, limit = parameter.annotation, self.kind.limit(self.obj, parameter.name)
+        if limit is None:
+            return "" if annotation is Any else describe(annotation)
+        if annotation in (Any, int, float) or isinstance(limit, tuple):
+            return words(limit, whole=annotation is int)
+        return f"{describe(annotation)} ({words(limit)})"
 
 
 def kind_named(name: str) -> Kind:
