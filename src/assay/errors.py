@@ -46,7 +46,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: one sentence, where it stands, what was found and expected, what to try."""
+    """One mistake: one sentence, where it stands, what was found and expected, what to try.
+
+    `excerpt` is the line that it stands in and, below, a caret.
+    """
 
     message: str
     place: Place | None = None
@@ -54,19 +57,23 @@ class Problem:
     found: str = ""
     expected: str = ""
     hint: str = ""
+    excerpt: str = ""
+
+    @property
+    def where(self) -> str:
+        """File, line, column and key, as far as they are known."""
+        return " ".join(filter(None, (str(self.place or ""), f"({self.key})" if self.key else "")))
 
     def __str__(self) -> str:
-        where = " ".join(
-            part for part in (str(self.place) if self.place else "", f"({self.key})" if self.key else "") if part
-        )
         lines = [self.message]
         pairs = (
-            ("where", where),
+            ("where", self.where),
+            ("", self.excerpt.replace("\n", f"\n{12 * ' '}")),
             ("found", self.found),
             ("expected", self.expected),
             ("try", self.hint),
         )
-        lines += [f"  {name + ':':<9} {text}" for name, text in pairs if text]
+        lines += [f"  {name + ':' if name else '':<9} {text}" for name, text in pairs if text]
         return "\n".join(lines)
 
 
@@ -88,7 +95,12 @@ class AssayError(Exception):
 
 
 class ConfigError(AssayError):
-    """All the mistakes of a configuration at once, sorted by place.
+    """All the mistakes of a configuration at once, sorted by place: files first, then settings, then what has none.
+
+    Args:
+        problems: the mistakes.
+        head: what there is to say of all of them together.
+        most: how many of them the command line shows without `--all`.
 
     >>> print(ConfigError.of(Problem("no model named 'ResNt'", key="model.type", hint="'ResNet'")))
     no model named 'ResNt'
@@ -98,9 +110,10 @@ class ConfigError(AssayError):
 
     exit_code = 2
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = sorted(problems, key=lambda problem: (problem.place or Place("~"), problem.key))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+    def __init__(self, problems: Sequence[Problem], head: str = "", most: int = 20) -> None:
+        self.problems = sorted(problems, key=_order)
+        self.head, self.most = head, most
+        super().__init__("\n".join([*filter(None, [head]), *map(str, self.problems)]))
 
     @classmethod
     def of(cls, problem: Problem) -> ConfigError:
@@ -109,8 +122,13 @@ class ConfigError(AssayError):
     def __str__(self) -> str:
         return self.message
 
-    def __reduce__(self) -> tuple[type[ConfigError], tuple[list[Problem]]]:
-        return type(self), (self.problems,)
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[list[Problem], str, int]]:
+        return type(self), (self.problems, self.head, self.most)
+
+
+def _order(problem: Problem) -> tuple[bool, bool, Place, str]:
+    place = problem.place or Place("")
+    return not problem.place, place.file.startswith("--"), place, problem.key
 
 
 class DataError(AssayError):

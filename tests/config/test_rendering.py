@@ -6,16 +6,30 @@ from assay.errors import Place, Problem
 PROBLEMS = [Problem(f"mistake {n}", Place("a.json", n + 1, 2), f"key{n}", "x", "y", "z") for n in range(30)]
 
 
-def test_few_problems_are_shown_in_full() -> None:
-    assert render(PROBLEMS[:5]) == "\n".join(str(problem) for problem in PROBLEMS[:5])
+def test_few_problems_are_counted_and_shown_in_full() -> None:
+    assert render(PROBLEMS[:5]) == "\n".join(["5 mistakes", *map(str, PROBLEMS[:5])])
 
 
 def test_more_problems_take_one_line_each_and_the_rest_is_counted() -> None:
     lines = render(PROBLEMS).splitlines()
-    assert len(lines) == 5 * 5 + 15 + 1
-    assert lines[25] == "a.json:6:2 (key5): mistake 5; z"
-    assert lines[-1] == "10 more"
+    assert len(lines) == 1 + 5 * 5 + 15 + 1
+    assert lines[0] == "30 mistakes"
+    assert lines[26] == "a.json:6:2 (key5): mistake 5; z"
+    assert lines[-1] == "10 more (--all)"
+
+
+def test_all_of_them_are_shown_in_full_where_that_is_asked() -> None:
+    assert render(PROBLEMS, most=None) == "\n".join(["30 mistakes", *map(str, PROBLEMS)])
+
+
+def test_one_problem_is_not_counted() -> None:
+    assert render(PROBLEMS[:1]) == str(PROBLEMS[0])
+
+
+def test_what_is_said_of_all_comes_first() -> None:
+    assert render(PROBLEMS[:2], "an older file").startswith("an older file: 2 mistakes\nmistake 0\n")
+    assert render(PROBLEMS[:1], "an older file").startswith("an older file\nmistake 0\n")
 
 
 def test_a_problem_without_place_and_hint_is_its_message() -> None:
-    assert render([Problem("one"), Problem("two")], full=1) == "one\ntwo"
+    assert render([Problem("one"), Problem("two")], full=1) == "2 mistakes\none\ntwo"

@@ -16,30 +16,40 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Threads of OpenMP that wait by spinning take the core from the other one's work when the machine is shared: a
     # loaded step takes three times as long. It is read when torch is imported, so it is set here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import typer
+
     from assay.cli.app import app
-    from assay.config.rendering import render
+    from assay.cli.messages import UsageError, told, usage_problem
     from assay.errors import AssayError, ConfigError
+    from assay.utils.secrets import conceal
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug, everything = "--debug" in given, "--all" in given
+    words = [argument for argument in given if argument not in ("--debug", "--all")]
     try:
-        app([argument for argument in given if argument not in ("--debug", "--all")], standalone_mode=True)
+        code = app(words or ["--help"], prog_name="assay", standalone_mode=False)
     except AssayError as error:
-        if debug:
-            traceback.print_exc()
-        text = str(error)
-        if isinstance(error, ConfigError) and not everything:
-            text = render(error.problems)
-        sys.stderr.write(f"error: {text}\n")
-        if error.exit_code == 70 and not debug:
-            sys.stderr.write("run it again with --debug to see the traceback\n")
+        _say(told(error, everything=everything), debug=debug, is_bug=error.exit_code == 70)
         sys.exit(error.exit_code)
+    except UsageError as error:
+        _say(told(ConfigError.of(usage_problem(error))), debug=debug)
+        sys.exit(2)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
     except BrokenPipeError:
         os._exit(0)  # the reader of our output has gone, e.g. `assay runs | head`
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-        sys.stderr.write(f"error: a bug in assay: {type(error).__name__}: {error}\n")
-        sys.stderr.write("" if debug else "run it again with --debug to see the traceback\n")
+        _say(conceal(f"a bug in assay: {type(error).__name__}: {error}"), debug=debug, is_bug=True)
         sys.exit(70)
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(text: str, *, debug: bool, is_bug: bool = False) -> None:
+    """An error to its place; with its traceback, without what the environment held, where `--debug` asks for it."""
+    from assay.utils.secrets import conceal
+
+    if debug:
+        sys.stderr.write(conceal(traceback.format_exc()))
+    sys.stderr.write(f"error: {text}\n")
+    if is_bug and not debug:
+        sys.stderr.write("run it again with --debug to see the traceback\n")

@@ -155,6 +155,9 @@ class _Loader:
             return Problem(
                 "the file to extend is outside of the project", named, "extends", str(path), f"under {places}", hint
             )
+        if path.is_dir():
+            key, found = "extends" if chain else "", str(path)
+            return Problem("this is a folder", named or Place(str(path)), key, found, "a .json, .yaml or .yml file")
         if path.suffix.lower() not in _PARSERS:
             key, found = "extends" if chain else "", path.suffix or "a name without an ending"
             return Problem(

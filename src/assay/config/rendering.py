@@ -9,23 +9,31 @@ from assay.errors import Problem
 __all__ = ["render"]
 
 
-def render(problems: Sequence[Problem], full: int = 5, most: int = 20) -> str:
-    """The first `full` problems whole, one line for each of the others up to `most`, and how many are left.
+def render(problems: Sequence[Problem], head: str = "", *, full: int = 5, most: int | None = 20) -> str:
+    """How many there are, the first `full` whole, one line for each other up to `most`, and how many are left.
+
+    With `most` None all of them are shown whole.
 
     >>> print(render([Problem("no model is named 'ResNt'", key="model.type")] * 3, full=1, most=2))
+    3 mistakes
     no model is named 'ResNt'
       where:    (model.type)
     (model.type): no model is named 'ResNt'
-    1 more
+    1 more (--all)
     """
-    lines = [str(problem) for problem in problems[:full]]
-    lines += [_line(problem) for problem in problems[full:most]]
-    if len(problems) > most:
-        lines.append(f"{len(problems) - most} more")
+    count = len(problems)
+    first = count if most is None else min(full, most)
+    last = count if most is None else most
+    heads = [head] if head else []
+    heads += [f"{count} mistakes"] if count > 1 else []
+    lines = [": ".join(heads)] if heads else []
+    lines += [str(problem) for problem in problems[:first]]
+    lines += [_line(problem) for problem in problems[first:last]]
+    if count > last:
+        lines.append(f"{count - last} more (--all)")
     return "\n".join(lines)
 
 
 def _line(problem: Problem) -> str:
-    where = " ".join(part for part in (str(problem.place or ""), f"({problem.key})" if problem.key else "") if part)
     hint = f"; {problem.hint}" if problem.hint else ""
-    return f"{where}: {problem.message}{hint}" if where else f"{problem.message}{hint}"
+    return f"{problem.where}: {problem.message}{hint}" if problem.where else f"{problem.message}{hint}"
