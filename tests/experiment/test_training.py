@@ -287,7 +287,7 @@ def test_selecting_on_the_test_split_is_refused_unless_it_is_said_and_then_stamp
 
 
 def test_a_monitor_that_nothing_measures_is_found_before_the_training(project: Path, tiny: Tiny) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'validation/accuracy'") as caught:
+    with pytest.raises(ConfigError, match='did you mean "max validation/accuracy"') as caught:
         train(tiny({"trainer.args.monitor": "max validation/acuracy"}))
     assert caught.value.exit_code == 2
     assert not (project / "saved").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 from annotated_types import Interval
 from pydantic import ValidationError
 
+from assay.config.across import problems_across
 from assay.config.binding import Bound, bind
 from assay.config.components import Allowed, Kind, Refused, find, locate
 from assay.config.document import At, dotted
-from assay.config.fitting import show
 from assay.config.load import Source
 from assay.config.provenance import as_written, origin
 from assay.config.schema import Config, as_component
@@ -47,9 +46,6 @@ SLOTS = (
     Slot(("trainer",), "trainer", default="DefaultTrainer"),
     Slot(("loggers",), "logger", many=True, default="TensorBoardLogger"),
 )
-
-_MONITOR = re.compile(r"(?P<direction>min|max) (?P<phase>[^/\s]+)/(?P<name>\S+)")
-_PHASES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,7 @@ def examine(
     binder = _Binder(source, kinds, allowed, objects or {})
     components = binder.all()
     problems += binder.problems
-    problems += _across(source)
+    problems += problems_across(source, kinds, objects or {})
     problems = source.with_problems(problems)
     faulty = _faulty(source.data, [problem.key for problem in problems])
     return Examined(source, config, components, tuple(dict.fromkeys(problems)), faulty)
@@ -241,40 +237,3 @@ def _components(data: Mapping[str, Any], slot: Slot) -> Iterator[tuple[At, Mappi
         component = as_component(item)
         if isinstance(component, Mapping):
             yield at, component if slot.many or not slot.default else {"type": slot.default, **component}
-
-
-def _across(source: Source) -> Iterator[Problem]:
-    """Mistakes between sections that need no class to be seen."""
-    args = _section(source.data, ("trainer", "args"))
-    for at in (("trainer", "args", "monitor"), ("trainer", "args", "early_stopping", "monitor")):
-        monitor = _section(source.data, at)
-        if isinstance(args, Mapping) and isinstance(monitor, str):
-            yield from _monitor(monitor, at, source)
-    schedulers = source.data.get("schedulers")
-    for index, scheduler in enumerate(schedulers if isinstance(schedulers, list) else []):
-        if not isinstance(scheduler, Mapping) or scheduler.get("unit") != "batch":
-            continue
-        if str(scheduler.get("type")).rpartition(":")[2] == "ReduceLROnPlateau":
-            inside: At = ("schedulers", index, "unit")
-            message = "ReduceLROnPlateau goes by the monitored value, which comes with validations"
-            yield Problem(message, source.place(inside), dotted(inside), '"batch"', '"epoch"')
-
-
-def _monitor(monitor: str, at: At, source: Source) -> Iterator[Problem]:
-    place, key = source.place(at), dotted(at)
-    match = _MONITOR.fullmatch(monitor)
-    if match is None:
-        expected = '"min phase/name" or "max phase/name", e.g. "min validation/loss"'
-        yield Problem("this cannot be monitored", place, key, show(monitor), expected)
-    elif match["phase"] not in _PHASES:
-        yield Problem("this phase cannot be monitored", place, key, show(monitor), ", ".join(_PHASES))
-    elif match["phase"] == "test" and source.data.get("allow_test_selection") is not True:
-        yield Problem(
-            "the test split may not choose the best model",
-            place,
-            key,
-            show(monitor),
-            "a quantity of validation",
-            f'"{match["direction"]} validation/{match["name"]}"; or set allow_test_selection to true, '
-            "and the run is stamped",
-        )

@@ -15,7 +15,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.machinery import PathFinder
@@ -71,6 +71,7 @@ class Kind:
         functions: whether a function of the project or of a family may stand for a class (models).
         runtime: arguments that assay supplies itself, so that a configuration need not.
         reserved: those of them that a configuration may not give.
+        measures: what a component of the tables is recorded as, from its name and arguments (metrics).
         limits: ranges of arguments of the families' classes, by `argument` or, for one class, `Class.argument`.
     """
 
@@ -81,6 +82,7 @@ class Kind:
     functions: bool = False
     runtime: frozenset[str] = field(default_factory=frozenset)
     reserved: frozenset[str] = field(default_factory=frozenset)
+    measures: Callable[[str, Mapping[str, Any]], str] | None = None
     limits: Mapping[str, Limit] = field(default_factory=dict)
 
     def limit(self, obj: Any, argument: str) -> Limit | None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from assay.errors import DataError
-from assay.model.metrics.base import BaseMetric, snake_case
+from assay.model.metrics.base import BaseMetric
+from assay.model.metrics.names import snake_case
 
 
 class AbsoluteError(BaseMetric):

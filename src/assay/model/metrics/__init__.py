@@ -5,6 +5,7 @@ from __future__ import annotations
 from annotated_types import Interval
 
 from assay.config.components import Family, Kind
+from assay.model.metrics.names import configured_name
 
 __all__ = ["METRICS"]
 
@@ -27,6 +28,7 @@ METRICS = Kind(
         Family("torchmetrics.classification", ("classification/__init__.py",)),
     ),
     runtime=frozenset({"num_classes", "task"}),
+    measures=configured_name,
     limits={
         "beta": Interval(gt=0),
         "max_fpr": Interval(gt=0, le=1),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from assay.errors import DataError
+from assay.model.metrics.names import snake_case
 
-__all__ = ["BaseMetric", "snake_case"]
+__all__ = ["BaseMetric"]
 
 
 class BaseMetric(nn.Module):
@@ -108,14 +108,6 @@ class BaseMetric(nn.Module):
 
     def set_extra_state(self, state: Any) -> None:
         self._seen = bool(state)
-
-
-def snake_case(name: str) -> str:
-    """
-    >>> snake_case("TopKAccuracy"), snake_case("F1"), snake_case("MulticlassF1Score"), snake_case("AUROC")
-    ('top_k_accuracy', 'f1', 'multiclass_f1_score', 'auroc')
-    """
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _batch_size(*nested: Any) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from assay.model.metrics.base import BaseMetric
 from assay.model.metrics.classes import predicted_classes, require_classes, target_classes
+from assay.model.metrics.names import with_average
 
 __all__ = ["F1", "Precision", "Recall"]
 
@@ -33,8 +34,7 @@ class _PerClass(BaseMetric):
 
     def __init__(self, num_classes: int, average: Average = "macro", name: str | None = None) -> None:
         super().__init__(name)
-        if not name and average != "macro":
-            self.name = f"{self.name}_{average}"
+        self.name = name or with_average(self.name, average)
         self.average = average
         for state in ("hits", "predicted", "actual"):
             self.add_state(state, num_classes, dtype=torch.int64)

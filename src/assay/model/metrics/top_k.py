@@ -10,6 +10,7 @@ from torch import Tensor
 from assay.errors import ConfigError, Problem
 from assay.model.metrics.base import BaseMetric
 from assay.model.metrics.classes import target_classes
+from assay.model.metrics.names import with_k
 
 __all__ = ["TopKAccuracy"]
 
@@ -28,7 +29,7 @@ class TopKAccuracy(BaseMetric):
         if k < 1 or (num_classes is not None and k > num_classes):
             expected = "at least 1" if num_classes is None else f"from 1 to {num_classes}, the number of classes"
             raise ConfigError.of(Problem("TopKAccuracy: k is out of range", found=f"k = {k}", expected=expected))
-        super().__init__(name or f"top{k}_accuracy")
+        super().__init__(name or with_k(k))
         self.k = k
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ import torchmetrics
 from torch import Tensor
 
 from assay.errors import ConfigError, Problem
-from assay.model.metrics.base import BaseMetric, snake_case
+from assay.model.metrics.base import BaseMetric
+from assay.model.metrics.names import snake_case
 
 __all__ = ["TorchMetric", "recorded_name"]
 
