@@ -57,7 +57,7 @@ def test_every_key_and_value_has_its_line_and_column() -> None:
         ('{"a": .5}', "this is not a number of JSON", 1, 7),
         ('{"a": +1}', "this is not a number of JSON", 1, 7),
         ('{"a": 1_000}', "this is not a number of JSON", 1, 7),
-        ('{"a": ' + "9" * 5000 + "}", "this is not a number of JSON", 1, 7),
+        ('{"a": ' + "9" * 5000 + "}", "this number is too long", 1, 7),
         ('{"a": True}', "this is not a value of JSON", 1, 7),
         ('{"a": 1,}', "there is a comma after the last one", 1, 8),
         ('{"a": [1, 2,]}', "there is a comma after the last one", 1, 12),
@@ -109,6 +109,22 @@ def test_mistakes_that_can_be_read_past_are_all_reported() -> None:
 def test_words_of_python_have_a_hint() -> None:
     (problem,) = parse_json('{"a": None}', "a.json").problems
     assert problem.hint == "write null"
+
+
+def test_a_mistake_of_syntax_shows_its_line_with_a_caret() -> None:
+    (problem,) = parse_json('{"a": 1,\n\t"b" 2}', "a.json").problems
+    assert problem.excerpt == ' "b" 2}\n     ^'
+
+
+def test_a_key_that_stands_twice_names_both_places() -> None:
+    (problem,) = parse_json('{"a": 1,\n"a": 2}', "a.json").problems
+    assert (problem.found, problem.place, problem.hint) == ('"a"', Place("a.json", 2, 1), "see a.json:1:2")
+
+
+def test_a_file_with_nothing_but_mistakes_is_given_up() -> None:
+    document = parse_json('{"a": "' + "\x01" * 1000, "a.json")
+    assert len(document.problems) == 201
+    assert not document.is_whole
 
 
 def test_too_many_values_are_refused_quickly() -> None:

@@ -72,8 +72,9 @@ def test_what_is_no_configuration_file_is_refused(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"\xef\xbb\xbf{}", "byte order mark"),
-        ("{}".encode("utf-16"), "byte order mark"),
-        ("{}".encode("utf-16-le"), "not text"),
+        ("{}".encode("utf-16"), "not UTF-8"),
+        ("{}".encode("utf-16-le"), "not UTF-8"),
+        (b"{" + b"x" * 90 + b"\0", "binary"),
         (b'{\n"a": "\xe9"}', "not UTF-8"),
         (b"", "empty"),
         (b" " * (2 << 20), "too large"),

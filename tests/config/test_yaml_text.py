@@ -85,11 +85,53 @@ def test_a_mistake_is_named_with_its_place(text: str, message: str, line: int, c
     assert (message, line, column) in mistakes(text)
 
 
-@pytest.mark.parametrize(("text", "line"), [("a: [1, 2", 1), ("a: 1\n\tb: 2", 2), ("a: b: c", 1), ("a: 'x", 1)])
-def test_broken_yaml_is_named_with_its_line(text: str, line: int) -> None:
-    ((message, found, _),) = mistakes(text)
-    assert message.startswith("this is not YAML: ")
-    assert found >= line
+@pytest.mark.parametrize(
+    ("text", "message", "line", "column"),
+    [
+        ("a: [1, 2\nb: 3", "a comma is missing before this", 2, 2),
+        ("a: {b: 1\n", "{ is never closed", 1, 4),
+        ("a: [\n", "a bracket is never closed", 2, 1),
+        ("a: [1,,2]", "a value is missing here", 1, 7),
+        ("a: {b: c: d}", "a comma is missing before this", 1, 9),
+        ("a: 1\n\tb: 2", "a tab stands where the indentation is", 2, 1),
+        ("a: b: c", "there is a second colon in this line", 1, 5),
+        ("a: 1\n b: 2", "this line is indented under a value, which has no keys", 2, 3),
+        ("a\nb: 1", "the line above this one is no key with its value", 2, 2),
+        ("a: 1\nb 2\n", "this key has no colon", 2, 1),
+        ("a: 'x\nb: 1", "this string is never closed", 1, 4),
+        ('a: "\\q"', "this escape is unknown", 1, 6),
+        ("a: @x", "a value cannot begin with @", 1, 4),
+        ("a: *", "no name stands after *", 1, 4),
+        ("a: &", "no name stands after &", 1, 4),
+        ("a: - b", "a list cannot begin here", 1, 4),
+        ("a: |x\n  b", "this belongs on the next line, further in", 1, 5),
+        ("a:\n  - 1\n - 2", "the indentation of this line fits to none above it", 3, 2),
+        ('a: "x" y', "this does not belong here", 1, 8),
+        ("%YAML 2.0\n---\na: 1", "a line that begins with % does not belong into a configuration", 1, 1),
+        ("a: !<x", "a configuration has no tags", 1, 7),
+        ("a: !" + "x" * 5000, "this is far too long for a tag", 1, 4),
+    ],
+)
+def test_broken_yaml_is_named_in_plain_words(text: str, message: str, line: int, column: int) -> None:
+    assert mistakes(text) == [(message, line, column)]
+
+
+def test_a_mistake_of_syntax_shows_its_line_with_a_caret() -> None:
+    (problem,) = parse_yaml("x: 1\na: b: c", "a.yaml").problems
+    assert problem.excerpt == "a: b: c\n    ^"
+    (problem,) = parse_yaml("a: " + "x" * 500 + ": y " + "z" * 500, "a.yaml").problems
+    line, caret = problem.excerpt.split("\n")
+    assert len(line) <= 80
+    assert line[caret.index("^")] == ":"
+
+
+def test_a_text_that_takes_long_to_read_is_not_read() -> None:
+    (problem,) = parse_yaml("a: " + "x " * 200_000, "a.yaml").problems
+    assert problem.message == "the configuration is too large for YAML"
+
+
+def test_a_file_with_nothing_but_mistakes_is_given_up() -> None:
+    assert len(parse_yaml("a: 1\n" * 1000, "a.yaml").problems) == 201
 
 
 def test_an_alias_is_a_copy_that_stands_where_the_alias_is() -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from assay.config.components import nearest
 from assay.errors import ConfigError, Place, Problem
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "At", "Document", "dotted", "plain", "read_text"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "At", "Document", "dotted", "plain", "read_text"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
-MAX_NODES = 20_000
+MAX_NODES = 10_000
+# In one text: what has more mistakes is some other kind of file.
+MAX_PROBLEMS = 200
+_EXCERPT = 80  # characters of a line
 # The path of a value: the keys and list indices that lead to it.
 At = tuple[str | int, ...]
 
@@ -40,6 +43,21 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     unread: set[At] = field(default_factory=set)
     is_whole: bool = True
+
+    def with_excerpts(self, text: str) -> Document:
+        """The document, its mistakes of syntax with the line that each stands in."""
+        lines = text.split("\n")
+        for index, problem in enumerate(self.problems):
+            place = problem.place
+            if not problem.key and place and 0 < place.line <= len(lines) and lines[place.line - 1].strip():
+                self.problems[index] = replace(problem, excerpt=_excerpt(lines[place.line - 1], place.column))
+        return self
+
+
+def _excerpt(line: str, column: int) -> str:
+    start = max(0, min(column - 1 - _EXCERPT // 2, len(line) - _EXCERPT))
+    shown = "".join(character if character.isprintable() else " " for character in line[start : start + _EXCERPT])
+    return f"{shown.rstrip()}\n{' ' * (column - 1 - start)}^"
 
 
 def dotted(at: At) -> str:
@@ -82,15 +100,14 @@ def _neighbours(path: Path) -> list[str]:
 
 def _decoded(content: bytes, file: str) -> str:
     hint = "save it as UTF-8 without a byte order mark"
-    for mark, name in ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")):
-        if content.startswith(mark):
-            problem = Problem(
-                "the file starts with a byte order mark", Place(file, 1, 1), "", name, "plain UTF-8", hint
-            )
-            raise ConfigError.of(problem)
-    if b"\x00" in content:
-        found = "bytes that are zero, as in UTF-16 or a binary file"
-        raise ConfigError.of(Problem("the file is not text", Place(file, 1, 1), "", found, "UTF-8", hint))
+    start = Place(file, 1, 1)
+    if content.startswith(b"\xef\xbb\xbf"):
+        raise ConfigError.of(Problem("the file starts with a byte order mark", start, "", "UTF-8", "plain UTF-8", hint))
+    zeros = content[:200].count(0)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or zeros * 3 > len(content[:200]):
+        raise ConfigError.of(Problem("the file is not UTF-8 text", start, "", "what looks like UTF-16", "UTF-8", hint))
+    if 0 in content:
+        raise ConfigError.of(Problem("the file is binary", start, "", "bytes that are zero", "UTF-8 text"))
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -5,10 +5,11 @@ Python's own parser stops at the first mistake, keeps the last of equal keys, ta
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
-from assay.config.document import MAX_DEPTH, MAX_NODES, At, Document, dotted
+from assay.config.document import MAX_DEPTH, MAX_NODES, MAX_PROBLEMS, At, Document, dotted
 from assay.errors import Place, Problem
 
 __all__ = ["parse_json"]
@@ -17,6 +18,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _COMMENT = re.compile(r"#[^\n]*|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][-+]?[0-9]+)?")
 _WORD = re.compile(r"[-+.\w$]+")
+_QUOTED = re.compile(r'"[^"\\\n]*"')
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]+')
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _LITERALS = {"true": True, "false": False, "null": None}
@@ -35,7 +37,7 @@ def parse_json(text: str, file: str) -> Document:
         parser.whole()
     except _Stop:
         parser.document.is_whole = False
-    return parser.document
+    return parser.document.with_excerpts(text)
 
 
 class _Parser:
@@ -58,6 +60,8 @@ class _Parser:
         found = self.shown(position)
         problem = Problem(message, self.place(position), dotted(at), found, expected, hint)
         self.document.problems.append(problem)
+        if len(self.document.problems) == MAX_PROBLEMS:
+            raise self.stop("there are too many mistakes to read on", position)
 
     def stop(self, message: str, position: int, expected: str = "", hint: str = "") -> _Stop:
         self.problem(message, position, expected, hint)
@@ -66,7 +70,7 @@ class _Parser:
     def shown(self, position: int) -> str:
         if position >= len(self.text):
             return "the end of the file"
-        word = _WORD.match(self.text, position)
+        word = _WORD.match(self.text, position) or _QUOTED.match(self.text, position)
         return (word[0] if word else self.text[position])[:40].encode("unicode_escape").decode()
 
     def skip(self) -> str:
@@ -229,24 +233,21 @@ class _Parser:
         if word in _LITERALS:
             return _LITERALS[word]
         number = _NUMBER.fullmatch(word)
-        if number and len(word) <= _MAX_DIGITS:
-            if not (number["fraction"] or number["exponent"]):
-                return int(word)
-            if float(word) in (float("inf"), float("-inf")):
-                self.problem("this number is too large", start, "at most 1.8e308", at=at)
-                self.document.unread.add(at)
-                return None
-            return float(word)
+        is_whole = number and not (number["fraction"] or number["exponent"])
+        if number and len(word) <= _MAX_DIGITS and (is_whole or math.isfinite(float(word))):
+            return int(word) if is_whole else float(word)
         hint = f"write {_OTHER_WORDS[word]}" if word in _OTHER_WORDS else ""
-        if word.lstrip("-+").lower() in ("nan", "inf", "infinity"):
+        if number and len(word) > _MAX_DIGITS:
+            message, expected = "this number is too long", f"at most {_MAX_DIGITS} digits"
+        elif number:
+            message, expected = "this number is too large", "at most 1.8e308"
+        elif word.lstrip("-+").lower() in ("nan", "inf", "infinity"):
             message, expected = "a configuration has only finite numbers", "a number"
         elif word[0] in "-+.0123456789":
             message, expected = "this is not a number of JSON", "a number such as 10, 0.5 or 1e-3"
         else:
-            message, expected = (
-                "this is not a value of JSON",
-                "a string in double quotes, a number, true, false or null",
-            )
+            message = "this is not a value of JSON"
+            expected = "a string in double quotes, a number, true, false or null"
         self.problem(message, start, expected, hint, at)
         self.document.unread.add(at)
         return None

@@ -26,7 +26,8 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from assay.config.document import MAX_DEPTH, MAX_NODES, At, Document, dotted
+from assay.config.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PROBLEMS, At, Document, dotted
+from assay.config.yaml_words import in_plain_words
 from assay.errors import Place, Problem
 
 __all__ = ["parse_yaml"]
@@ -35,6 +36,9 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _MAX_DIGITS = 400
+# The parser, which is Python, reads this much in half a second, but takes the square of its length for a tag.
+MAX_CHARACTERS = 1 << 18
+_LONG_TAG = re.compile(r"(?<!\S)![^\s\"']{1000}")
 
 
 class _Stop(Exception):
@@ -44,24 +48,32 @@ class _Stop(Exception):
 def parse_yaml(text: str, file: str) -> Document:
     """The document of a YAML text; mistakes are its `problems`, and `data` is what could be read."""
     builder = _Builder(text, file)
-    builder.document.is_whole = False
+    document = builder.document
+    document.is_whole = False
+    long = _LONG_TAG.search(text)
+    if len(text) > MAX_CHARACTERS:
+        expected = f"at most {MAX_CHARACTERS:,} characters; {MAX_BYTES:,} bytes as JSON"
+        document.problems.append(Problem("the configuration is too large for YAML", Place(file), "", "", expected))
+        return document
+    if long:
+        before = text[: long.start()]
+        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        document.problems.append(Problem("this is far too long for a tag", place, expected="a plain value"))
+        return document
     try:
         builder.whole()
-        builder.document.is_whole = True
+        document.is_whole = True
     except _Stop:
         pass
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        message = "this is not YAML: " + " ".join(str(part) for part in (error.context, error.problem) if part)
-        builder.document.problems.append(Problem(message, place))
+        document.problems.append(in_plain_words(error, text, file))
     except ReaderError as error:
         before = text[: error.position]
         place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        builder.document.problems.append(Problem("a control character stands in the text", place))
+        document.problems.append(Problem("a control character stands in the text", place))
     except YAMLError as error:
-        builder.document.problems.append(Problem(f"this is not YAML: {error}", Place(file)))
-    return builder.document
+        document.problems.append(Problem(f"this is not YAML: {error}", Place(file)))
+    return document.with_excerpts(text)
 
 
 class _Builder:
@@ -79,7 +91,10 @@ class _Builder:
     def problem(
         self, message: str, event: Event, found: str = "", expected: str = "", hint: str = "", at: At = ()
     ) -> None:
-        self.document.problems.append(Problem(message, self.place(event), dotted(at), found, expected, hint))
+        self.document.problems.append(Problem(message, self.place(event), dotted(at), found[:60], expected, hint))
+        if len(self.document.problems) == MAX_PROBLEMS:
+            self.document.problems.append(Problem("there are too many mistakes to read on", self.place(event)))
+            raise _Stop
 
     def unreadable(self, message: str, event: Event, found: str, expected: str = "", *, at: At) -> None:
         self.problem(message, event, found, expected, at=at)
