@@ -187,7 +187,7 @@ class _Binder:
         if not isinstance(args, Mapping):
             return None
         try:
-            found = self.objects[name] if name in self.objects else find(kind, name, self.allowed)
+            found = self.objects[name] if name in self.objects else find(kind, name, self.allowed, self.kinds.values())
         except Refused as refused:
             self._add(refused.problem, (*at, "type"))
             return None

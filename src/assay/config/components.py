@@ -9,12 +9,12 @@ anything is. The object that comes out is checked again: its kind, and the place
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.config.limits import Limit
+from assay.config.naming import a, meant, nearest, of_another_kind, unknown
 from assay.errors import Problem
 
 __all__ = ["Allowed", "Family", "Kind", "Refused", "find", "import_path", "locate", "nearest", "project_root"]
@@ -140,22 +141,16 @@ def project_root(start: Path | None = None) -> Path:
     return start
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The closest of `names`, case put aside, or an empty string."""
-    by_lower = {known.lower(): known for known in names}
-    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[match[0]] if match else ""
-
-
 def find(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind] = ()) -> Any:
     """The object that `name` stands for.
 
     Raises:
         Refused: the name is unknown, names another kind of thing, may not be imported, or fails to import.
     """
+    others = tuple(others)
     path = locate(kind, name, allowed, others)
     obj = import_path(path, allowed)
-    _check(kind, name, obj, allowed)
+    _check(kind, name, obj, allowed, tuple(others))
     return obj
 
 
@@ -170,36 +165,37 @@ def locate(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind] = ())
     for family in kind.families:
         if name in family.listed():
             return f"{family.package}:{name}"
+    others = tuple(others)
     match = _PATH.fullmatch(name)
     if match:
         module = match["module"]
         packages = (*(family.package for family in kind.families), *allowed.packages, "assay")
         if any(module == package or module.startswith(package + ".") for package in packages):
+            if f"{module}:{match['name']}" not in kind.table.values():
+                _refuse_another_kind(name, kind, others)
             return f"{module}:{match['name']}"
         if allowed.spec(module):
             return f"{module}:{match['name']}"
         if allowed.spec(module.partition(".")[0]):
             raise Refused(_no_module(module, allowed))
+        _refuse_another_kind(name, kind, others)
         raise Refused(
             Problem(
-                f"{name!r} is not in a place that {_a(kind.name)} may come from",
+                f"{name!r} is not in a place that {a(kind.name)} may come from",
                 found=name,
                 expected=f"a module under {allowed.root}, or one of {', '.join(sorted(packages))}",
-                hint="write it as package.module:Name; allow another package with --allow PACKAGE",
+                hint=meant(name, kind, others, surely=True)
+                or "write it as package.module:Name; allow another package with --allow PACKAGE",
             )
         )
-    for other in others:
-        if other is not kind and name in other.names():
-            raise Refused(Problem(f"{name!r} is {_a(other.name)}, and {_a(kind.name)} belongs here", found=name))
-    near = nearest(name, kind.names())
-    families = " or ".join(family.package for family in kind.families)
-    choices = [
-        *sorted(kind.table),
-        *([f"a name of {families}"] if families else []),
-        "or package.module:Name",
-    ]
-    hint = f"did you mean {near!r}?" if near else ""
-    raise Refused(Problem(f"no {kind.name} is named {name!r}", None, "", name, ", ".join(choices), hint))
+    _refuse_another_kind(name, kind, others)
+    raise Refused(unknown(name, kind, others))
+
+
+def _refuse_another_kind(name: str, kind: Kind, others: Iterable[Kind]) -> None:
+    problem = of_another_kind(name, kind, others)
+    if problem is not None:
+        raise Refused(problem)
 
 
 def _no_module(module: str, allowed: Allowed) -> Problem:
@@ -227,7 +223,7 @@ def import_path(path: str, allowed: Allowed | None = None) -> Any:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a module of the user's may raise anything
-        raise Refused(_import_problem(module_name, error)) from error
+        raise Refused(_import_problem(module_name, error, allowed)) from error
     finally:
         if allowed and spec:
             _of_projects.update(dict.fromkeys(set(sys.modules) - before, allowed.root))
@@ -270,20 +266,22 @@ def _enter(allowed: Allowed) -> None:
             sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
 
 
-def _import_problem(module: str, error: BaseException) -> Problem:
-    frame = error.__traceback__
-    place = ""
-    while frame is not None:
-        file = frame.tb_frame.f_code.co_filename
-        if "importlib" not in file and file != __file__:
-            place = f" at {file}:{frame.tb_lineno}"
-        frame = frame.tb_next
+def _import_problem(module: str, error: BaseException, allowed: Allowed | None) -> Problem:
+    """Why a module cannot be imported, and the statement of the project that fails, where there is one."""
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    frames = [(file, line) for file, line in frames if "importlib" not in file and file != __file__]
     if isinstance(error, SyntaxError) and error.filename:
-        place = f" at {error.filename}:{error.lineno}"
-    return Problem(f"module {module!r} cannot be imported", found=f"{type(error).__name__}: {error}{place}")
+        frames.append((error.filename, error.lineno))
+    own = [place for place in frames if allowed and Path(place[0]).is_relative_to(allowed.root)]
+    at = "".join(f" at {file}:{line}" for file, line in (own or frames)[-1:])
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and error.name and not (allowed and allowed.spec(error.name)):
+        hint = f"install what provides {error.name.partition('.')[0]!r}, or correct the import"
+    found = f"{type(error).__name__}: {error}{at}"
+    return Problem(f"module {module!r} cannot be imported", found=found, hint=hint)
 
 
-def _check(kind: Kind, name: str, obj: Any, allowed: Allowed) -> None:
+def _check(kind: Kind, name: str, obj: Any, allowed: Allowed, others: tuple[Kind, ...]) -> None:
     if inspect.isclass(obj):
         # The first base that fits is enough: torchmetrics, the second one of metrics, takes a second to import.
         fits = any(issubclass(obj, import_path(base)) for base in kind.base)
@@ -294,11 +292,15 @@ def _check(kind: Kind, name: str, obj: Any, allowed: Allowed) -> None:
         wanted = " or ".join(base.partition(":")[2] for base in kind.base)
         raise Refused(
             Problem(
-                f"{name!r} is not {_a(kind.name)}",
+                f"{name!r} is not {a(kind.name)}",
                 found=f"{is_what} defined in {getattr(obj, '__module__', '?')}",
                 expected=f"a subclass of {wanted}" + (", or a function that returns one" if kind.functions else ""),
+                hint=meant(name, kind, others),
             )
         )
+    if name not in kind.table and (other := _more_exactly(kind, obj, others)):
+        message = f"{name!r} is {a(other.name)}, and {a(kind.name)} belongs here"
+        raise Refused(Problem(message, found=f"a class defined in {obj.__module__}"))
     if name in kind.table:
         return  # assay's own word
     home = str(getattr(obj, "__module__", ""))
@@ -313,7 +315,7 @@ def _check(kind: Kind, name: str, obj: Any, allowed: Allowed) -> None:
     if not fine:
         raise Refused(
             Problem(
-                f"{name!r} is defined in {home!r}, which is not a place that {_a(kind.name)} may come from",
+                f"{name!r} is defined in {home!r}, which is not a place that {a(kind.name)} may come from",
                 found=f"{home}:{getattr(obj, '__qualname__', name)}",
                 expected=f"a module under {allowed.root}, or an allowed package",
                 hint="allow the package with --allow " + home.partition(".")[0],
@@ -321,8 +323,22 @@ def _check(kind: Kind, name: str, obj: Any, allowed: Allowed) -> None:
         )
 
 
-def _a(word: str) -> str:
-    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+def _more_exactly(kind: Kind, obj: Any, others: Iterable[Kind]) -> Kind | None:
+    """The other kind that a class was made for: a metric is a module too, as any model is."""
+    if not inspect.isclass(obj):
+        return None
+    own = [cls for base in kind.base if (cls := _imported(base))]
+    for other in others:
+        for base in other.base:
+            cls = _imported(base)  # what was not imported is no base of a class that was
+            if cls and cls not in own and issubclass(obj, cls) and any(wide in cls.__mro__ for wide in own):
+                return other
+    return None
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(sys.modules.get(module), name, None)
 
 
 @lru_cache(maxsize=64)

@@ -329,12 +329,12 @@ def describe(annotation: Any) -> str:
         return "one of " + ", ".join("null" if one is None else repr(one) for one in inner)
     base = origin or annotation
     if base in _LISTS or base in _SETS:
-        return f"a list of {describe(inner[0])}" if inner and inner[0] is not Any else "a list"
+        return _list_of(inner[0]) if inner and inner[0] is not Any else "a list"
     if base is tuple:
         if not inner:
             return "a list"
         if len(inner) == 2 and inner[1] is Ellipsis:
-            return f"a list of {describe(inner[0])}"
+            return _list_of(inner[0])
         return f"a list [{', '.join(describe(member) for member in inner)}]"
     if base in _MAPPINGS:
         return "an object"
@@ -353,3 +353,11 @@ def describe(annotation: Any) -> str:
     if getattr(base, "__name__", "") == "Tensor":
         return "a list of numbers"
     return getattr(base, "__name__", str(base))
+
+
+def _list_of(member: Any) -> str:
+    described = describe(member)
+    for one, many in (("a whole number", "whole numbers"), ("a number", "numbers"), ("a string", "strings")):
+        if described.startswith(one) and " or " not in described:
+            return f"a list of {many}{described.removeprefix(one)}"
+    return f"a list of {described}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -32,6 +32,16 @@ _PATTERNS: dict[At, str] = {
     ("project",): "1 to 80 letters, digits, dots, dashes and underscores, the first no dot or dash",
     ("name",): "1 to 80 letters, digits, dots, dashes and underscores, the first no dot or dash",
 }
+# What a section that has no default may look like.
+_EXAMPLES: dict[At, str] = {
+    ("data",): '"data": {"dataset": "Digits"}',
+    ("data", "dataset"): '"dataset": "Digits"',
+    ("model",): '"model": {"type": "ResNet", "args": {"width": 16}}',
+    ("loss",): '"loss": "CrossEntropyLoss"',
+    ("optimizer",): '"optimizer": {"type": "SGD", "args": {"lr": 0.1}}',
+}
+_PRECISIONS = {"fp16": "float16", "half": "float16", "16": "float16", "bf16": "bfloat16", "32": "float32"}
+_PRECISIONS |= {"fp32": "float32", "single": "float32", "fp64": "float64", "double": "float64", "64": "float64"}
 _LIMITS = {
     "greater_than_equal": ("ge", "of at least"),
     "less_than": ("lt", "below"),
@@ -42,10 +52,13 @@ _LIMITS = {
 def section_problems(error: ValidationError, source: Source) -> list[Problem]:
     """Every mistake that the validation of the sections found, with its place."""
     problems = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    # What stands under a mistyped name is not missing as well.
+    found = {(*detail["loc"][:-1], _meant(detail["loc"])) for detail in details if detail["type"] == "extra_forbidden"}
+    for detail in details:
         at: At = detail["loc"]
         is_copy = at[:3] == ("data", "transforms", "validation") and at[:3] not in source.places
-        if not is_copy:
+        if not is_copy and not (detail["type"] == "missing" and at in found):
             problems.append(_problem(detail, at, source))
     return problems
 
@@ -57,14 +70,16 @@ def _problem(detail: ErrorDetails, at: At, source: Source) -> Problem:
         return _unknown(at, source)
     if kind == "missing":
         what = f"the section {at[0]!r} is missing" if len(at) == 1 else f"{at[-1]!r} is missing in {dotted(at[:-1])}"
-        return Problem(what, source.place(at[:-1]), key, expected=_described(at))
+        example = f"add {_EXAMPLES[at]}" if at in _EXAMPLES else ""
+        return Problem(what, source.place(at[:-1]), key, expected=_described(at), hint=example)
     if kind == "assay":
         return Problem(context["message"], place, key, show(value), context["expected"], context["hint"])
     hint = ""
     if kind == "literal_error":
         choices = typing.get_args(_annotation(at))
         expected = ", ".join(f'"{choice}"' for choice in choices)
-        near = nearest(str(value), choices)
+        near = _PRECISIONS.get(str(value).lower(), "") if at == ("host", "precision") else ""
+        near = near or nearest(str(value), choices)
         hint = f'did you mean "{near}"?' if near else ""
     elif kind in _LIMITS:
         name, words = _LIMITS[kind]
@@ -80,25 +95,65 @@ def _problem(detail: ErrorDetails, at: At, source: Source) -> Problem:
         )
     else:
         expected = _EXPECTED.get(kind, detail["msg"])
-    if kind == "int_type" and isinstance(value, float) and value.is_integer():
-        hint = f"write {int(value)}"
+    hint = hint or _rewritten(kind, value, at)
     wrong = OUT_OF_RANGE if kind in _LIMITS else WRONG_VALUE
-    return Problem(
-        f"{at[-1] if at else 'the configuration'!r} {wrong}",
-        place,
-        key,
-        show(value),
-        expected,
-        hint,
-    )
+    return Problem(f"{_called(at)} {wrong}", place, key, show(value), expected, hint)
+
+
+def _called(at: At) -> str:
+    """The key in a message; with what it is in where it says little by itself."""
+    if at and (isinstance(at[-1], int) or at[-1] in ("args", "type")):
+        return f"{dotted(at)!r}"
+    return f"{at[-1]!r}" if at else "the configuration"
+
+
+def _rewritten(kind: str, value: Any, at: At) -> str:
+    """How to write what was most likely meant, or an empty string."""
+    if kind == "int_type" and isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
+    if kind == "int_type" and isinstance(value, str) and value.removeprefix("-").isdecimal():
+        return f"write {value} without quotes"
+    if kind == "bool_type" and str(value).lower() in _TRUTHS:
+        return f"write {_TRUTHS[str(value).lower()]}"
+    if kind == "tuple_type" and isinstance(value, str):
+        return f'write ["{value}"]'
+    if kind == "tuple_type" and isinstance(value, Mapping):
+        return "write it as a list: [{…}]" if "type" in value else 'write [{"type": name, "args": {…}}, …]'
+    if kind == "dict_type" and at[-1] == "args":
+        return 'write {"name": value, …}, or leave it out'
+    if kind in ("model_type", "model_attributes_type") and isinstance(value, list) and len(value) == 1:
+        return "only one stands here: write it without the brackets"
+    if value is None:
+        return "leave it out"
+    if at == ("host", "device") and str(value).lower().startswith("gpu"):
+        return 'did you mean "cuda"?'
+    return ""
+
+
+_TRUTHS = {"true": "true", "yes": "true", "on": "true", "1": "true"}
+_TRUTHS |= {"false": "false", "no": "false", "off": "false", "0": "false"}
+
+
+def _meant(at: At) -> str:
+    """The key of the same section that an unknown one stands for; a class as the key is the type."""
+    around, name = at[:-1], str(at[-1])
+    return meant(name, _keys(around)) or ("type" if _is_component(around) and name[:1].isupper() else "")
 
 
 def _unknown(at: At, source: Source) -> Problem:
     around, name = at[:-1], str(at[-1])
     keys = _keys(around)
     near, other = meant(name, keys), elsewhere(name)
+    sections = [path for path in _all_keys(Config, ()) if path[-1] == name and _is_section(_annotation(path))]
     hint = f"did you mean {dotted((*around, near))}?" if near else ""
-    if not near and _is_component(around) and (not other or other.startswith(dotted((*around, "args")))):
+    if not near and _is_component(around) and name[:1].isupper():
+        hint = f'write {{"type": "{name}", "args": {{…}}}}'
+    elif (
+        not near
+        and not sections
+        and _is_component(around)
+        and (not other or other.startswith(dotted((*around, "args"))))
+    ):
         hint = f"arguments of the class belong in {other or dotted((*around, 'args', name))}"
     elif not near:
         found = [dotted(path) for path in _all_keys(Config, ()) if path[-1] == name and path[:-1] != around]
