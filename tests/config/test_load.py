@@ -237,6 +237,15 @@ def test_digits_are_keys_of_a_mapping_and_indices_of_a_list() -> None:
     assert load({"v": {"0": 1}}, ["v.8=2"]).data == {"v": {"0": 1, "8": 2}}
 
 
+def test_a_key_with_a_dot_stands_in_quotes() -> None:
+    assert load({"v": {"a.b": 1}}, ['v."a.b"=2']).data == {"v": {"a.b": 2}}
+
+
+def test_nothing_is_set_inside_a_reference() -> None:
+    (problem,) = failing({"a": {"x": 1}, "b": "${a}"}, "b.x=2")
+    assert problem.message == "nothing can be set inside b"
+
+
 def test_a_setting_of_null_deletes() -> None:
     source = load({"a": {"b": 1, "c": 2}}, ["a.b=null"])
     assert source.data == {"a": {"c": 2}}
@@ -256,7 +265,22 @@ def test_of_two_equal_settings_the_later_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["a", "=1", "a..b=1", ".a=1", "l.5=1", "l.x=1", "l.-1=1", "n.b=1", "a=[1,", "l.0=null"]
+    "setting",
+    [
+        "a",
+        "=1",
+        "a..b=1",
+        ".a=1",
+        "l.5=1",
+        "l.x=1",
+        "l.-1=1",
+        "n.b=1",
+        "a=[1,",
+        "l.0=null",
+        "a=1e999",
+        "extends=b",
+        'a."b=1',
+    ],
 )
 def test_settings_that_cannot_be_applied_are_problems(setting: str) -> None:
     (problem,) = failing({"l": [1, 2], "n": 3}, setting)

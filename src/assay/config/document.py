@@ -11,7 +11,18 @@ from typing import Any
 from assay.config.components import nearest
 from assay.errors import ConfigError, Place, Problem
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "At", "Document", "dotted", "plain", "read_text"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "MAX_PROBLEMS",
+    "At",
+    "Document",
+    "dotted",
+    "path_of",
+    "plain",
+    "read_text",
+]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
@@ -23,6 +34,8 @@ _EXCERPT = 80  # characters of a line
 At = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(r"[^.\[\]\s\"]+")
+_PART = re.compile(r'[^.\[\]\s"]+|"[^"]+"')
+_PATH = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern}))*")
 
 
 @dataclass
@@ -63,6 +76,17 @@ def _excerpt(line: str, column: int) -> str:
 def dotted(at: At) -> str:
     """A path as messages and `--set` write it: `schedulers.0.args.values.8`."""
     return ".".join(str(part) if _BARE_KEY.fullmatch(str(part)) else f'"{part}"' for part in at)
+
+
+def path_of(text: str) -> tuple[str, ...] | None:
+    """The keys and indices of a path as `dotted` writes it; None where it is not written so.
+
+    >>> path_of('metrics.0.args."a.b"')
+    ('metrics', '0', 'args', 'a.b')
+    """
+    if not _PATH.fullmatch(text):
+        return None
+    return tuple(part.strip('"') for part in _PART.findall(text))
 
 
 def read_text(path: Path) -> str:

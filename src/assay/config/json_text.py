@@ -69,7 +69,7 @@ class _Parser:
 
     def shown(self, position: int) -> str:
         if position >= len(self.text):
-            return "the end of the file"
+            return "the end of the text"
         word = _WORD.match(self.text, position) or _QUOTED.match(self.text, position)
         return (word[0] if word else self.text[position])[:40].encode("unicode_escape").decode()
 

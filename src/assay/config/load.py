@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.config.components import project_root
-from assay.config.document import MAX_DEPTH, At, Document, dotted, plain, read_text
+from assay.config.document import MAX_DEPTH, At, Document, dotted, path_of, plain, read_text
 from assay.config.fitting import show
 from assay.config.json_text import parse_json
 from assay.config.merge import Layers, assignment
@@ -203,19 +203,23 @@ def _settings(overrides: Sequence[str], problems: list[Problem]) -> list[Documen
     for override in overrides:
         place = Place(f"--set {override}")
         name, equals, text = override.partition("=")
-        parts = name.strip().split(".")
-        if not equals or not all(parts) or len(parts) > MAX_DEPTH:
+        parts = path_of(name.strip())
+        if not equals or not parts or len(parts) > MAX_DEPTH:
             problems.append(Problem("this setting cannot be read", place, "", override, "--set section.key=value"))
+            continue
+        if parts[0] == "extends":
+            hint = "write it in the file"
+            problems.append(Problem("`extends` cannot be set", place, "extends", override, "", hint))
             continue
         parsed = parse_json(text, place.file)
         if not parsed.problems:
             value = parsed.data
-        elif text.lstrip()[:1] in ("{", "["):
+        elif text.lstrip()[:1] in ("{", "[") or "number is too" in parsed.problems[0].message:
             problems += [
                 Problem(
                     problem.message,
                     place,
-                    dotted(tuple(parts)),
+                    dotted(parts),
                     problem.found,
                     problem.expected,
                     problem.hint,

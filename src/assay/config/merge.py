@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ class _Patch(dict[str, Any]):
     """A mapping on the way to a value that is set by itself; over a list its one key is an index."""
 
 
-def assignment(parts: list[str], value: Any, place: Place) -> Document:
+def assignment(parts: Sequence[str], value: Any, place: Place) -> Document:
     """A document that sets one value: everything in it stands at `place`."""
     for part in reversed(parts):
         value = _Patch({part: value})
@@ -48,7 +48,7 @@ class Layers:
 
     def _merged(self, base: Any, top: Any, at: At, document: Document) -> Any:
         if isinstance(base, str) and isinstance(top, dict):
-            if isinstance(top, _Patch) or not _OF_COMPONENTS.isdisjoint(top):
+            if (isinstance(top, _Patch) and "${" not in base) or not _OF_COMPONENTS.isdisjoint(top):
                 self.values[*at, "type"] = self.keys[*at, "type"] = self.values[at]
                 base = {"type": base}
         elif isinstance(base, dict) and isinstance(top, str) and isinstance(base.get("type"), str):

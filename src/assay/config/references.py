@@ -10,14 +10,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from assay.config.document import dotted
+from assay.config.document import dotted, path_of
 
 __all__ = ["Key", "Malformed", "Part", "Variable", "joined", "parts_of", "written"]
 
 _OPENING = re.compile(r"(\$+)\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PART = r'(?:[^.\[\]\s"$:{}]+|"[^"]+")'
-_PATH = re.compile(rf"{_PART}(?:\.{_PART})*")
 _LITERAL = "write $${ for the characters ${"
 
 
@@ -113,8 +111,9 @@ def _reference(inside: str) -> Key | Variable:
         if not _NAME.fullmatch(name):
             raise Malformed("this is no name of an environment variable", found, "${env:NAME} or ${env:NAME:default}")
         return Variable(name, default if colon else None)
-    if _PATH.fullmatch(inside):
-        return Key(tuple(part.strip('"') for part in re.findall(_PART, inside)))
+    path = path_of(inside)
+    if path and not re.search(r'^[^"]*[:$]', inside):
+        return Key(path)
     name = re.split(r"[^A-Za-z0-9_]", rest if colon else inside)[0]
     hint = f"write ${{env:{name}}} for the environment variable" if colon and "env" in kind and name else _LITERAL
     raise Malformed("this is not a reference", found, "${key.path}, ${env:NAME} or ${env:NAME:default}", hint)

@@ -241,7 +241,7 @@ class _Resolver:
         chain = " -> ".join(dotted(site) for site in [*ordered, ordered[0]])
         for site in sites:
             self.known[site] = _Leaf(None, is_broken=True)
-        self.problem(ordered[0], "references lead back to where they stand", chain, "an end")
+        self.problem(ordered[0], "references lead back to where they stand", chain, "", "give one of them a value")
 
     def problem(self, at: At, message: str, found: str, expected: str = "", hint: str = "") -> None:
         self.made.problems.append(Problem(message, self.places.get(at), dotted(at), found, expected, hint))
