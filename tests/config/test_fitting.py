@@ -17,6 +17,7 @@ from assay.config.fitting import Misfit, describe, fit
 class Colour(enum.Enum):
     RED = "red"
     BLUE = "blue"
+    DEFAULT = "red"
 
 
 @dataclass
@@ -76,6 +77,7 @@ Share = Annotated[float, Interval(ge=0, le=1)]
         (Kilo, 3, 3.0),
         (Colour, "red", Colour.RED),
         (Colour, "BLUE", Colour.BLUE),
+        (Colour, "DEFAULT", Colour.RED),
         (Stop, {"patience": 3, "colours": ["red"]}, Stop(3, 0.0, (Colour.RED,))),
         (Stop | Mapping[str, Any] | None, {"patience": 3}, Stop(3)),
         (torch.dtype, "float32", torch.float32),

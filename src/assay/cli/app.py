@@ -22,6 +22,7 @@ app.command()(listing.runs)
 app.command()(listing.show)
 app.command()(delivery.sync)
 app.command()(describing.components)
+app.command()(describing.schema)
 
 
 @app.callback()

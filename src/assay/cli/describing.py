@@ -1,4 +1,4 @@
-"""`assay components`: what may be named, and what each of it takes."""
+"""`assay components` and `assay schema`: what may be named and written, and what each component takes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from assay.experiment.inventory import Entry
 
-__all__ = ["components"]
+__all__ = ["components", "schema"]
 
 
 def components(
@@ -44,6 +45,34 @@ def components(
     else:
         _print_rows([(entry.name, entry.summary) for entry in entries])
         typer.echo(f"\nor package.module:Name of your own; arguments: assay components {found.name} NAME")
+
+
+def schema(
+    output: Annotated[
+        str, typer.Option(metavar="FILE", help="Where to write it; - prints it.")
+    ] = "configs/schema.json",
+) -> None:
+    """Write the JSON Schema of configurations, with which an editor completes and underlines."""
+    from assay.config.components import Allowed, project_root
+    from assay.experiment.json_schema import json_schema, schema_text
+
+    text = schema_text(json_schema(Allowed(project_root())))
+    if output == "-":
+        typer.echo(text, nl=False)
+    else:
+        _write(Path(output), text)
+
+
+def _write(path: Path, text: str) -> None:
+    from assay.errors import StorageError
+    from assay.utils.atomic import write_bytes
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, text.encode())
+    except OSError as error:
+        raise StorageError.writing(path, error) from error
+    typer.echo(f"wrote {path}")
 
 
 def _print(value: Any) -> None:

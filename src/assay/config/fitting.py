@@ -254,6 +254,8 @@ def _member(cls: type[enum.Enum], value: Any) -> enum.Enum:
     for member in cls:
         if member is value or (type(member.value) is type(value) and member.value == value) or member.name == value:
             return member
+    if isinstance(value, str) and value in cls.__members__:  # another name of one of them, as torchvision's DEFAULT
+        return cls.__members__[value]
     raise Misfit.of(value, "one of " + ", ".join(repr(member.value) for member in cls))
 
 

@@ -99,7 +99,8 @@ def _as_tuple(value: Any) -> Any:
 
 Item = TypeVar("Item")
 Items = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
-Share = Annotated[float | int, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": 0})]
+_SHARE_OR_COUNT = [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"type": "integer", "minimum": 0}]
+Share = Annotated[float | int, PlainValidator(_share), WithJsonSchema({"anyOf": _SHARE_OR_COUNT})]
 ByTraining = Annotated[Duration, *_duration("ep", "ba")]
 ByTime = Annotated[Duration, *_duration("s")]
 # A folder of the run: no separators, and neither "." nor "..".
