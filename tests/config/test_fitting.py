@@ -17,7 +17,7 @@ from assay.config.fitting import Misfit, describe, fit
 class Colour(enum.Enum):
     RED = "red"
     BLUE = "blue"
-    DEFAULT = "red"
+    DEFAULT = RED
 
 
 @dataclass

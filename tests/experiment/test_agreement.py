@@ -20,7 +20,8 @@ from assay.experiment.inventory import Entry, entries
 # No whole number is written as 2.0: JSON Schema cannot tell it from 2.
 VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 3, 2**40, 0.5, -0.5, 1.5, 250.5, "", "word", "1e-3", "0.1", "mean", "float32",
-    [], [1], [1, 2], [1, 2, 3], [0.5, 0.25], [0.5, 1.5], [-1], ["a"], ["a", "b"], [True], [[1, 2], [3, 4]], [["a"]], [None], [{}],
+    [], [1], [1, 2], [1, 2, 3], [0.5, 0.25], [0.5, 1.5], [-1], ["a"], ["a", "b"], [True], [[1, 2], [3, 4]],
+    [["a"]], [None], [{}],
     {}, {"a": 1}, {"1": 0.5}, {"1": "a"}, {"patience": 3}, {"patience": "3"}, {"patience": 3, "other": 1},
 ]  # fmt: skip
 

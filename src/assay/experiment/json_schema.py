@@ -29,8 +29,9 @@ PACKAGES = ("torch", "torchvision", "torchmetrics")
 
 _PATH = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*$"
 # Packages of which no project has its own, so that a path into them is wrong whatever the project is.
-_FOREIGN = (*PACKAGES, "builtins", "ctypes", "functools", "importlib", "io", "logging", "operator", "os", "pickle")
-_FOREIGN = (*_FOREIGN, "posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys")
+_FOREIGN = (
+    "builtins|ctypes|functools|importlib|io|logging|operator|os|pickle|posix|pty|runpy|shutil|socket|subprocess|sys"
+)
 _SECTIONS: Mapping[str, type[Component]] = {"model": Model, "optimizer": Optimizer, "scheduler": Scheduler}
 
 
@@ -207,5 +208,5 @@ def _spelled(entry: Entry) -> list[str]:
 def _paths(kind: Kind) -> str:
     """Paths of the project's own, and into the packages that this kind may come from."""
     own = "|".join(family.package.replace(".", r"\.") for family in kind.families)
-    foreign = rf"^(?!({'|'.join(_FOREIGN)})[.:]){_PATH}"
+    foreign = rf"^(?!({'|'.join(PACKAGES)}|{_FOREIGN})[.:]){_PATH}"
     return rf"{foreign}|^({own})[.:]({_PATH[:-1]})?[A-Za-z_]\w*$" if own else foreign
