@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from assay.experiment.checking import examined
 
@@ -15,3 +20,88 @@ def test_a_configuration_is_held_against_every_kind_of_component(project: Path, 
     assert found.faulty == frozenset()
     assert {at[0] for at in found.components} == {"data", "model", "loss", "metrics", "optimizer", "trainer"}
     assert found.checked().config.seed == 3
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "assay.train('run.json')",
+        "assay.train('run.json', resume='last')",
+        "assay.train(json.load(open('run.json')))",
+        "main(['train', '--config=run.json'])",
+        "main(['train', '--resume=last', '--set', 'sede=1'])",
+    ],
+)
+def test_mistakes_in_sections_and_names_are_told_before_torch_is_imported(project: Path, tiny: Tiny, call: str) -> None:
+    Path("run.json").write_text(json.dumps(tiny({"sede": 1, "host": {"precision": 3}, "loss": "CrosEntropyLoss"})))
+    (project / "saved" / "tests" / "a").mkdir(parents=True)
+    (project / "saved" / "tests" / "a" / "config.json").write_text(json.dumps(tiny({"loss": "Nothing"})))
+    program = (
+        "import json, sys, assay; from assay.cli import main; from assay.errors import ConfigError\n"
+        f"try: {call}\n"
+        "except (ConfigError, SystemExit) as error: print(error)\n"
+        "assert not {'torch', 'torchvision', 'numpy'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "there is no key 'sede'" in done.stdout + done.stderr
+
+
+MISTAKES: dict[str, Any] = {
+    "sede": 1,
+    "data.dataset": {"type": "Digits", "args": {"folder": "x"}},
+    "data.transforms.train": [{"type": "Normalize", "args": {"mean": "x"}}, {"type": "CenterCrop", "args": {}}],
+    "model": {"type": "resnet18", "args": {"weights": "IMAGENET", "width": 3}},
+    "loss": {"type": "CrossEntropyLoss", "args": {"weight": [[1], [2, 3]], "label_smoothing": 2}},
+    "metrics": [{"type": "TopKAccuracy", "args": {"k": 0}}, {"type": "CohenKappa", "args": {"wieghts": 1}}],
+    "optimizer": {"type": "Adam", "args": {"lr": -1, "betas": [0.9]}, "groups": [{"match": "a", "momentum": 1}]},
+    "schedulers": ["StepLR"],
+    "trainer.args": {"epochs": "two", "early_stopping": {"patience": 0}},
+    "loggers": [{"type": "TensorBoardLogger", "args": {"port": 1}}],
+}
+SHOW = """
+import json, sys
+from assay.experiment.checking import examined
+import assay.config.check as check
+def silent(path, allowed=None): raise check.Unreadable(path)
+if {spoil}: check.stand_in = silent
+if {first}: import torch
+found = examined("run.json")
+print(json.dumps([str(problem) for problem in found.problems]))
+print("torch" in sys.modules, len(found.components))
+"""
+
+
+def told(first: bool = False, spoil: bool = False) -> tuple[list[str], str]:
+    """What a process says of run.json that has imported torch before, or in which source texts say nothing."""
+    program = SHOW.format(first=first, spoil=spoil)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    problems, rest = done.stdout.splitlines()
+    return json.loads(problems), rest
+
+
+def test_beside_a_mistake_in_a_section_arguments_are_held_against_source_texts_with_the_same_result(
+    project: Path, tiny: Tiny
+) -> None:
+    Path("run.json").write_text(json.dumps(tiny(MISTAKES)))
+    problems, how = told()
+    assert how == "False 0"
+    assert len(problems) >= 15
+    imported, how = told(first=True)
+    assert how.startswith("True 1")
+    assert imported == problems
+
+
+def test_where_source_texts_do_not_tell_the_classes_are_imported(project: Path, tiny: Tiny) -> None:
+    Path("run.json").write_text(json.dumps(tiny({"sede": 1, "optimizer.args": {"rate": 1}})))
+    problems, how = told(spoil=True)
+    assert how.startswith("True")
+    assert "'SGD' has no argument 'rate'" in problems[1]
+    assert told()[0] == problems
+
+
+def test_a_class_of_the_project_is_imported_to_tell_all_mistakes(project: Path, tiny: Tiny) -> None:
+    Path("mine.py").write_text("from torch import nn\nclass Net(nn.Module):\n    def __init__(self, width: int): ...\n")
+    Path("run.json").write_text(json.dumps(tiny({"sede": 1, "model": {"type": "mine:Net", "args": {"wide": 1}}})))
+    problems, how = told()
+    assert how.startswith("True")
+    assert any("'mine:Net' has no argument 'wide'" in problem for problem in problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,12 +12,13 @@ from pydantic import ValidationError
 
 from assay.config.across import problems_across
 from assay.config.binding import Bound, bind
-from assay.config.components import Allowed, Kind, Refused, find, locate
+from assay.config.components import Allowed, Kind, Refused, Through, find, import_path, locate
 from assay.config.document import At, dotted
 from assay.config.load import Source
 from assay.config.provenance import as_written, origin
 from assay.config.schema import Config, as_component
 from assay.config.sections import section_problems
+from assay.config.stand_ins import Unreadable, stand_in
 from assay.errors import ConfigError, Place, Problem
 
 __all__ = ["SLOTS", "Checked", "Examined", "Slot", "check", "examine"]
@@ -123,18 +125,22 @@ def examine(
     allowed: Allowed,
     objects: Mapping[str, Any] | None = None,
 ) -> Examined:
-    """The same as `check`, with the mistakes as a result; it raises nothing."""
+    """The same as `check`, with the mistakes as a result; it raises nothing.
+
+    Of a configuration in which something is wrong that needs no class to be seen, the arguments are held against the
+    source text of the installed packages, where all names stand in tables: torch takes seconds to import. Then there
+    are no components in what comes back.
+    """
     config: Config | None = None
     problems: list[Problem] = []
     try:
         config = Config.model_validate(source.data)
     except ValidationError as error:
         problems += section_problems(error, source)
-    binder = _Binder(source, kinds, allowed, objects or {})
-    components = binder.all()
-    problems += binder.problems
     problems += problems_across(source, kinds, objects or {})
-    problems = source.with_problems(problems)
+    binder = _Binder(source, kinds, allowed, objects or {})
+    components = binder.all(at_fault=bool(problems or source.problems))
+    problems = source.with_problems([*problems, *binder.problems])
     faulty = _faulty(source.data, [problem.key for problem in problems])
     return Examined(source, config, components, tuple(dict.fromkeys(problems)), faulty)
 
@@ -154,14 +160,20 @@ class _Binder:
     objects: Mapping[str, Any]
     problems: list[Problem] = field(default_factory=list)
 
-    def all(self) -> dict[At, Bound]:
-        """Every component that can be found and bound; names first, since a wrong one costs no import."""
+    def all(self, at_fault: bool = False) -> dict[At, Bound]:
+        """Every component that can be found and bound; names first, since a wrong one costs no import.
+
+        Args:
+            at_fault: something is wrong already, so that nothing will be built.
+        """
         named = [
             (at, self.kinds[slot.kind], component, name)
             for slot in SLOTS
             for at, component in _components(self.source.data, slot)
             if (name := self._name(at, self.kinds[slot.kind], component)) is not None
         ]
+        if (at_fault or self.problems) and self._read(named):
+            return {}
         made = {at: bound for at, kind, node, name in named if (bound := self._bound(at, kind, node, name))}
         transforms = _section(self.source.data, ("data", "transforms"))
         if isinstance(transforms, Mapping) and transforms.get("validation") is None:
@@ -169,6 +181,19 @@ class _Binder:
             for at in [at for at in made if at[:3] == ("data", "transforms", "test")]:
                 made["data", "transforms", "validation", *at[3:]] = made[at]
         return made
+
+    def _read(self, named: Sequence[tuple[At, Kind, Mapping[str, Any], str]]) -> bool:
+        """Hold the arguments against source texts; False where these do not tell, or tell nothing sooner."""
+        if "torch" in sys.modules or not all(kind.lists(name) for _, kind, _, name in named):
+            return False
+        before = list(self.problems)
+        try:
+            for at, kind, component, name in named:
+                self._bound(at, kind, component, name, through=stand_in)
+        except Unreadable:
+            self.problems = before
+            return False
+        return True
 
     def _name(self, at: At, kind: Kind, component: Mapping[str, Any]) -> str | None:
         name = component.get("type")
@@ -182,12 +207,15 @@ class _Binder:
                 return None
         return name
 
-    def _bound(self, at: At, kind: Kind, component: Mapping[str, Any], name: str) -> Bound | None:
+    def _bound(
+        self, at: At, kind: Kind, component: Mapping[str, Any], name: str, through: Through = import_path
+    ) -> Bound | None:
         args = component.get("args", {})
         if not isinstance(args, Mapping):
             return None
         try:
-            found = self.objects[name] if name in self.objects else find(kind, name, self.allowed, self.kinds.values())
+            others = self.kinds.values()
+            found = self.objects[name] if name in self.objects else find(kind, name, self.allowed, others, through)
         except Refused as refused:
             self._add(refused.problem, (*at, "type"))
             return None

@@ -26,9 +26,24 @@ from assay.config.limits import Limit
 from assay.config.naming import a, meant, nearest, of_another_kind, unknown
 from assay.errors import Problem
 
-__all__ = ["Allowed", "Family", "Kind", "Refused", "find", "import_path", "locate", "nearest", "project_root"]
+__all__ = [
+    "Allowed",
+    "Family",
+    "Kind",
+    "Refused",
+    "Through",
+    "find",
+    "import_path",
+    "locate",
+    "nearest",
+    "project_root",
+]
 
 _PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)[:.](?P<name>[A-Za-z_]\w*)")
+
+
+# From `module:Name` to the object.
+Through = Callable[[str, "Allowed | None"], Any]
 
 
 class Refused(Exception):
@@ -93,6 +108,10 @@ class Kind:
             return None
         return self.limits.get(f"{getattr(obj, '__name__', '')}.{argument}", self.limits.get(argument))
 
+    def lists(self, name: str) -> bool:
+        """Whether the name stands in a table, so that it says without an import where it leads."""
+        return name in self.table or any(name in family.listed() for family in self.families)
+
     def names(self) -> list[str]:
         listed: set[str] = set(self.table)
         for family in self.families:
@@ -141,16 +160,25 @@ def project_root(start: Path | None = None) -> Path:
     return start
 
 
-def find(kind: Kind, name: str, allowed: Allowed, others: Iterable[Kind] = ()) -> Any:
+def find(
+    kind: Kind,
+    name: str,
+    allowed: Allowed,
+    others: Iterable[Kind] = (),
+    through: Through | None = None,
+) -> Any:
     """The object that `name` stands for.
+
+    Args:
+        through: the way from `module:Name` to the object; default: `import_path`.
 
     Raises:
         Refused: the name is unknown, names another kind of thing, may not be imported, or fails to import.
     """
     others = tuple(others)
     path = locate(kind, name, allowed, others)
-    obj = import_path(path, allowed)
-    _check(kind, name, obj, allowed, tuple(others))
+    obj = (through or import_path)(path, allowed)
+    _check(kind, name, obj, allowed, others, through or import_path)
     return obj
 
 
@@ -281,10 +309,10 @@ def _import_problem(module: str, error: BaseException, allowed: Allowed | None) 
     return Problem(f"module {module!r} cannot be imported", found=found, hint=hint)
 
 
-def _check(kind: Kind, name: str, obj: Any, allowed: Allowed, others: tuple[Kind, ...]) -> None:
+def _check(kind: Kind, name: str, obj: Any, allowed: Allowed, others: tuple[Kind, ...], through: Through) -> None:
     if inspect.isclass(obj):
         # The first base that fits is enough: torchmetrics, the second one of metrics, takes a second to import.
-        fits = any(issubclass(obj, import_path(base)) for base in kind.base)
+        fits = any(issubclass(obj, through(base, None)) for base in kind.base)
     else:
         fits = kind.functions and inspect.isfunction(obj)
     if not fits:

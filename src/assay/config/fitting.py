@@ -14,7 +14,6 @@ import copy
 import dataclasses
 import difflib
 import enum
-import importlib
 import inspect
 import math
 import numbers
@@ -27,6 +26,7 @@ from typing import Any
 from assay.config.limits import Limit, number, stated, words
 from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE, Fault, Misfit, out_of_range, show
 from assay.config.signatures import parameters
+from assay.config.torch_values import dtype, tensor
 
 __all__ = ["Misfit", "describe", "fit", "is_whole", "show"]
 
@@ -132,9 +132,9 @@ def _class_reader(cls: type) -> Callable[[Any], Any] | None:
     if dataclasses.is_dataclass(cls):
         return lambda value: _dataclass(cls, value)
     if (cls.__module__, cls.__name__) == ("torch", "Tensor"):
-        return _tensor
+        return tensor
     if (cls.__module__, cls.__name__) == ("torch", "dtype"):
-        return _dtype
+        return dtype
     return None
 
 
@@ -251,12 +251,10 @@ def _each(parts: Iterable[tuple[Any, Any, Any]]) -> list[Any]:
 
 
 def _member(cls: type[enum.Enum], value: Any) -> enum.Enum:
-    for member in cls:
-        if member is value or (type(member.value) is type(value) and member.value == value) or member.name == value:
+    for name, member in cls.__members__.items():  # aliases too, such as DEFAULT of torchvision's weights
+        if member is value or (type(member.value) is type(value) and member.value == value) or name == value:
             return member
-    if isinstance(value, str) and value in cls.__members__:  # another name of one of them, as torchvision's DEFAULT
-        return cls.__members__[value]
-    raise Misfit.of(value, "one of " + ", ".join(repr(member.value) for member in cls))
+    raise Misfit.of(value, describe(cls))
 
 
 def _dataclass(cls: type, value: Any) -> Any:
@@ -286,33 +284,6 @@ def _dataclass(cls: type, value: Any) -> Any:
         except (ValueError, TypeError) as error:
             faults.append(((), str(error), show(value), "", ""))
     raise Misfit(faults)
-
-
-def _tensor(value: Any) -> Any:
-    torch = importlib.import_module("torch")
-    if isinstance(value, torch.Tensor):
-        return value
-    if _numbers(value):
-        try:
-            # As torch's default type, so that [1, 2] is a weight like [1.0, 2.0].
-            return torch.tensor(value, dtype=torch.get_default_dtype())
-        except (ValueError, TypeError):
-            pass  # lists of unequal lengths
-    raise Misfit.of(value, "a list of numbers")
-
-
-def _numbers(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(_numbers(item) for item in value)
-    return number(value) is not None and not isinstance(value, str)
-
-
-def _dtype(value: Any) -> Any:
-    torch = importlib.import_module("torch")
-    found = getattr(torch, value.removeprefix("torch."), None) if isinstance(value, str) else value
-    if isinstance(found, torch.dtype):
-        return found
-    raise Misfit.of(value, 'a torch dtype such as "float32"')
 
 
 def describe(annotation: Any) -> str:
@@ -349,7 +320,8 @@ def describe(annotation: Any) -> str:
     if inspect.isclass(base) and dataclasses.is_dataclass(base):
         return f"an object with {', '.join(parameters(base).known)}"
     if inspect.isclass(base) and issubclass(base, enum.Enum):
-        return "one of " + ", ".join(repr(member.value) for member in base)
+        written = [member.value if isinstance(member.value, str | int | float) else member.name for member in base]
+        return "one of " + ", ".join(repr(choice) for choice in written)
     if inspect.isclass(base) and issubclass(base, pathlib.PurePath):
         return "a path"
     if getattr(base, "__name__", "") == "Tensor":
