@@ -1,5 +1,5 @@
 # `make run` trains the default configuration, `make test` runs the whole test suite; both make the environment first.
-.PHONY: run test check lint types imports clean-environment
+.PHONY: run test check lint types imports docs clean-environment
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -26,6 +26,10 @@ types: $(VENV)/installed
 
 imports: $(VENV)/installed
 	"$(BIN)/lint-imports"
+
+# configs/schema.json and docs/config.md, from the code that checks configurations.
+docs: $(VENV)/installed
+	"$(BIN)/assay" schema --output configs/schema.json --docs docs/config.md
 
 check: lint types imports test
 

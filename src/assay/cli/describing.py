@@ -49,18 +49,23 @@ def components(
 
 def schema(
     output: Annotated[
-        str, typer.Option(metavar="FILE", help="Where to write it; - prints it.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - prints it.")
     ] = "configs/schema.json",
+    docs: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the same as a page to read, too.")] = None,
 ) -> None:
     """Write the JSON Schema of configurations, with which an editor completes and underlines."""
     from assay.config.components import Allowed, project_root
+    from assay.experiment.config_docs import config_docs
     from assay.experiment.json_schema import json_schema, schema_text
 
-    text = schema_text(json_schema(Allowed(project_root())))
+    allowed = Allowed(project_root())
+    text = schema_text(json_schema(allowed))
     if output == "-":
         typer.echo(text, nl=False)
     else:
         _write(Path(output), text)
+    if docs is not None:
+        _write(docs, config_docs(allowed))
 
 
 def _write(path: Path, text: str) -> None:
@@ -72,7 +77,7 @@ def _write(path: Path, text: str) -> None:
         write_bytes(path, text.encode())
     except OSError as error:
         raise StorageError.writing(path, error) from error
-    typer.echo(f"wrote {path}")
+    typer.echo(f"wrote {path}", err=True)
 
 
 def _print(value: Any) -> None:

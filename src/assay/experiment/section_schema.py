@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from assay.config.check import SLOTS
 from assay.config.document import At
+from assay.config.durations import Duration
 from assay.config.json_types import Schema, merged, or_reference
 from assay.config.schema import Config
 
-__all__ = ["leaf_schema", "needed", "section_schema"]
+__all__ = ["key_default", "leaf_schema", "needed", "section_schema"]
 
 _SLOTS = {slot.at: slot for slot in SLOTS}
 _WORDS = ("title", "description", "default")
@@ -33,6 +35,8 @@ def section_schema(section: type[BaseModel] = Config, at: At = ()) -> Schema:
             made = section_schema(field.annotation, (*at, name))
         else:
             made = leaf_schema(written[name])
+            if "default" in made:
+                made["default"] = key_default(field)
         properties[name] = {"description": field.description, **{key: made[key] for key in made if key != "title"}}
     return or_reference({"type": ["object"], "properties": properties, "additionalProperties": False})
 
@@ -41,6 +45,14 @@ def leaf_schema(written: Mapping[str, Any]) -> Schema:
     """A plain value as pydantic writes it, with a reference as another form of it."""
     made = or_reference(merged([_listed(member) for member in _alternatives(written)]))
     return {**made, "default": written["default"]} if "default" in written else made
+
+
+def key_default(field: FieldInfo) -> Any:
+    """The default of a plain key as a configuration writes it."""
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, Duration):
+        return str(default)
+    return list(default) if isinstance(default, tuple) else default
 
 
 def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
