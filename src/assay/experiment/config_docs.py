@@ -43,8 +43,8 @@ A configuration is JSON or YAML 1.2. This is the least that one can say; everyth
 
 A component is `{"type": NAME, "args": {…}}`, or the bare name where it needs no arguments. `NAME` is one of those
 [below](#components) or `package.module:Name` for one of your own ([adding.md](adding.md)). How files build on each
-other, and what `--set` and `${…}` do: [composition.md](composition.md). `"$schema": "../schema.json"` (the path from the
-file to `configs/schema.json`) lets an editor complete and underline all of this.
+other, and what `--set` and `${…}` do: [composition.md](composition.md). `"$schema": "../schema.json"` (the path from
+the file to `configs/schema.json`) lets an editor complete and underline all of this.
 """
 _EXAMPLES: Mapping[At, Any] = {
     (): {"project": "digits", "name": "small", "seed": 3, "folder": "saved"},
