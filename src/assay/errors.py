@@ -24,6 +24,7 @@ __all__ = [
     "DataError",
     "Interrupted",
     "MemoryExhaustedError",
+    "Moved",
     "NonFiniteError",
     "Place",
     "Problem",
@@ -75,6 +76,11 @@ class Problem:
         )
         lines += [f"  {name + ':' if name else '':<9} {text}" for name, text in pairs if text]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Moved(Problem):
+    """A key of an older system, and where it lives here: told in one line, and never left out."""
 
 
 @dataclass(eq=False)

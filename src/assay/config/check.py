@@ -15,6 +15,7 @@ from assay.config.binding import Bound, bind
 from assay.config.components import Allowed, Kind, Refused, Through, find, import_path, locate
 from assay.config.document import At, dotted
 from assay.config.load import Source
+from assay.config.older import with_older_keys
 from assay.config.provenance import as_written, origin
 from assay.config.schema import Config, as_component
 from assay.config.sections import section_problems
@@ -140,7 +141,7 @@ def examine(
     problems += problems_across(source, kinds, objects or {})
     binder = _Binder(source, kinds, allowed, objects or {})
     components = binder.all(at_fault=bool(problems or source.problems))
-    problems = source.with_problems([*problems, *binder.problems])
+    problems = source.with_problems(with_older_keys(source, kinds, [*problems, *binder.problems]))
     faulty = _faulty(source.data, [problem.key for problem in problems])
     return Examined(source, config, components, tuple(dict.fromkeys(problems)), faulty)
 

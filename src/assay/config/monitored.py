@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from assay.config.misfit import show
 from assay.config.schema import as_component
 from assay.errors import Problem
 
-__all__ = ["monitor_problems"]
+__all__ = ["monitor_problems", "translated"]
 
 _MONITOR = re.compile(r"(?P<direction>min|max) (?P<phase>[^/\s]+)/(?P<name>\S+)")
 _PHASES = ("train", "validation", "test")
@@ -122,15 +122,23 @@ def _addition(name: str, kind: Kind) -> str:
 
 
 def _hint(monitor: str, measured: _Measured) -> str:
-    """What was meant: `val_acc` is `max validation/accuracy`."""
+    return f'did you mean "{translated(monitor, measured.names)}"?'
+
+
+def translated(monitor: str, names: Iterable[str] = ("loss", "accuracy")) -> str:
+    """A monitored value in the words of this configuration, the nearest of what is measured.
+
+    >>> translated("val_acc"), translated("min val_loss")
+    ('max validation/accuracy', 'min validation/loss')
+    """
+    listed = list(names)
     match = _WORDS.fullmatch(monitor.strip().lower())
     said = match["name"] if match else ""
-    name = next((known for known in measured.names if known == said), "")
-    name = name or next((known for known in measured.names if known == _NAME_OF.get(said)), "")
-    name = name or nearest(said, measured.names)
-    name = name or next((known for known in measured.names if said and (said in known or known in said)), "")
+    name = next((known for known in listed if known in (said, _NAME_OF.get(said))), "")
+    name = name or nearest(said, listed)
+    name = name or next((known for known in listed if said and (said in known or known in said)), "")
     if not match or not name:
-        return 'did you mean "min validation/loss"?'
+        return "min validation/loss"
     phase = _PHASE_OF.get(match["phase"] or "", "validation")
     direction = match["direction"] or ("min" if _LOWER_IS_BETTER.search(name) else "max")
-    return f'did you mean "{direction} {phase}/{name}"?'
+    return f"{direction} {phase}/{name}"

@@ -11,7 +11,7 @@ from assay.errors import Problem
 if TYPE_CHECKING:
     from assay.config.components import Kind
 
-__all__ = ["a", "meant", "nearest", "nearest_component", "of_another_kind", "unknown"]
+__all__ = ["a", "meant", "nearest", "nearest_component", "of_another_kind", "same_component", "unknown"]
 
 # Words that people leave off, or say instead: `adam`, `cross_entropy`, `tensorboard`, `plateau`.
 _ENDINGS = ("", "loss", "lr", "logger", "loader", "trainer", "score")
@@ -46,7 +46,7 @@ def nearest_component(name: str, names: Iterable[str]) -> str:
     """
     listed = list(names)
     inside = [known for known in listed if len(name) > 3 and _plain(name) in _plain(known)]
-    return _same(name, listed) or nearest(name, listed) or min(inside, key=len, default="")
+    return same_component(name, listed) or nearest(name, listed) or min(inside, key=len, default="")
 
 
 def of_another_kind(name: str, kind: Kind, others: Iterable[Kind]) -> Problem | None:
@@ -80,11 +80,11 @@ def meant(name: str, kind: Kind, others: Iterable[Kind] = (), *, surely: bool = 
         surely: where the spelling alone differs, not where it is only near.
     """
     names, last = kind.names(), name.replace(":", ".").rpartition(".")[2]
-    if same := _same(last, names):
+    if same := same_component(last, names):
         return f"did you mean {same!r}?"
     for other in others:
         # Of a path only the whole name tells: torch.nn.Linear has nothing to do with LinearLR.
-        if other.name != kind.name and (same := _same(last, other.names(), () if last != name else _ENDINGS)):
+        if other.name != kind.name and (same := same_component(last, other.names(), () if last != name else _ENDINGS)):
             return f"{same!r} is {a(other.name)}: put it under {_section(other)}"
     if surely:
         return ""
@@ -99,7 +99,7 @@ def _section(kind: Kind) -> str:
     return _SECTIONS.get(kind.name, kind.name)
 
 
-def _same(name: str, names: Iterable[str], endings: Iterable[str] = _ENDINGS) -> str:
+def same_component(name: str, names: Iterable[str], endings: Iterable[str] = _ENDINGS) -> str:
     """The one of `names` that differs in spelling alone, or in a word that says its kind."""
     by_plain = {_plain(known): known for known in names}
     plain = _SHORT.get(_plain(name), _plain(name))

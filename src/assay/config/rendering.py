@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay.errors import Problem
+from assay.errors import Moved, Problem
 
 __all__ = ["render"]
 
@@ -12,7 +12,7 @@ __all__ = ["render"]
 def render(problems: Sequence[Problem], head: str = "", *, full: int = 5, most: int | None = 20) -> str:
     """How many there are, the first `full` whole, one line for each other up to `most`, and how many are left.
 
-    With `most` None all of them are shown whole.
+    With `most` None all of them are shown whole. Keys of an older system have one line each, whatever `most` says.
 
     >>> print(render([Problem("no model is named 'ResNt'", key="model.type")] * 3, full=1, most=2))
     3 mistakes
@@ -27,10 +27,14 @@ def render(problems: Sequence[Problem], head: str = "", *, full: int = 5, most: 
     heads = [head] if head else []
     heads += [f"{count} mistakes"] if count > 1 else []
     lines = [": ".join(heads)] if heads else []
-    lines += [str(problem) for problem in problems[:first]]
-    lines += [_line(problem) for problem in problems[first:last]]
-    if count > last:
-        lines.append(f"{count - last} more (--all)")
+    moved = [problem for problem in problems if isinstance(problem, Moved)]
+    others = [problem for problem in problems if not isinstance(problem, Moved)]
+    lines += [str(problem) for problem in moved if not problem.key]  # what introduces them
+    lines += [_line(problem) for problem in moved if problem.key]
+    lines += [str(problem) for problem in others[:first]]
+    lines += [_line(problem) for problem in others[first:last]]
+    if len(others) > last:
+        lines.append(f"{len(others) - last} more (--all)")
     return "\n".join(lines)
 
 
