@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from assay.errors import Problem
 
 if TYPE_CHECKING:
-    from assay.config.components import Kind
+    from assay.config.kinds import Kind
 
 __all__ = ["a", "meant", "nearest", "nearest_component", "of_another_kind", "same_component", "unknown"]
 
