@@ -1,5 +1,5 @@
 # `make run` trains the default configuration, `make test` runs the whole test suite; both make the environment first.
-.PHONY: run test check lint types imports docs clean-environment
+.PHONY: run test fuzz check lint types imports docs clean-environment
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -16,6 +16,12 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed
 	"$(BIN)/python" -m pytest -n 2 -q
+
+# Many more wrong configurations than the suite tries, each measured; the seed that it prints gives the same ones again.
+fuzz: $(VENV)/installed
+	seed=$${ASSAY_FUZZ_SEED:-$$(date +%s)}; echo "ASSAY_FUZZ_SEED=$$seed"; \
+	ASSAY_FUZZ=$${ASSAY_FUZZ:-200000} ASSAY_FUZZ_SEED=$$seed \
+	"$(BIN)/python" -m pytest -n 2 -q --timeout 0 tests/config/test_fuzz.py
 
 lint: $(VENV)/installed
 	"$(BIN)/python" -m ruff check .

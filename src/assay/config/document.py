@@ -22,6 +22,7 @@ __all__ = [
     "path_of",
     "plain",
     "read_text",
+    "unwritable",
 ]
 
 MAX_BYTES = 1 << 20
@@ -76,6 +77,13 @@ def _excerpt(line: str, column: int) -> str:
 def dotted(at: At) -> str:
     """A path as messages and `--set` write it: `schedulers.0.args.values.8`."""
     return ".".join(str(part) if _BARE_KEY.fullmatch(str(part)) else f'"{part}"' for part in at)
+
+
+def unwritable(text: str) -> str:
+    """What is in a text that no file of text can hold; nothing where it is fine."""
+    if "\0" in text:
+        return "the zero character stands in a string"
+    return "half a character stands in a string" if any("\ud800" <= one <= "\udfff" for one in text) else ""
 
 
 def path_of(text: str) -> tuple[str, ...] | None:
@@ -157,7 +165,7 @@ def _plain(value: Any, place: Place, at: At, document: Document) -> Any:
     if isinstance(value, Mapping):
         made: dict[str, Any] = {}
         for key, item in value.items():
-            if isinstance(key, bool) or not isinstance(key, str | int):
+            if isinstance(key, bool) or not isinstance(key, str | int) or unwritable(str(key)):
                 found = f"{key!r}, a {type(key).__name__}"
                 document.problems.append(Problem("a key is not a string", place, dotted(at), found))
                 continue
@@ -168,11 +176,11 @@ def _plain(value: Any, place: Place, at: At, document: Document) -> Any:
         return [_plain(item, place, (*at, index), document) for index, item in enumerate(value)]
     if isinstance(value, Path):
         return str(value)
-    if value is None or type(value) in (bool, int, str):
+    if value is None or type(value) in (bool, int) or (type(value) is str and not unwritable(value)):
         return value
     if isinstance(value, float) and value - value == 0:
         return float(value)
-    found = f"{value!r:.60}, a {type(value).__name__}"
+    found = f"{repr(value)[:60]}, a {type(value).__name__}"
     expected = "an object, list, string, finite number, true, false or null"
     document.problems.append(Problem("this value has no place in a configuration", place, dotted(at), found, expected))
     document.unread.add(at)

@@ -120,7 +120,14 @@ class _Loader:
     def lay_file(self, path: Path, chain: list[Path], named: Place | None = None) -> None:
         """Lay a file; `chain`: the files that lead to it, `named`: where the last of them names it."""
         self.files += 1
-        resolved = path.resolve()
+        try:
+            resolved = path.resolve()
+            path.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long, a loop of links, characters that no name can have
+            found = str(path)[:60]
+            self.problems.append(Problem("no file can have this name", named or Place("config"), "extends", found))
+            self.is_whole = False
+            return
         if not chain:
             self.roots = tuple(dict.fromkeys((project_root(), project_root(resolved.parent))))
         refused = self.refused(path, resolved, chain, named)

@@ -26,7 +26,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from assay.config.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PROBLEMS, At, Document, dotted
+from assay.config.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PROBLEMS, At, Document, dotted, unwritable
 from assay.config.yaml_words import in_plain_words
 from assay.errors import Place, Problem
 
@@ -38,7 +38,11 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _MAX_DIGITS = 400
 # The parser, which is Python, reads this much in half a second, but takes the square of its length for a tag.
 MAX_CHARACTERS = 1 << 18
-_LONG_TAG = re.compile(r"(?<!\S)![^\s\"']{1000}")
+_REFUSED = (
+    (re.compile(r"(?<!\S)![^\s\"']{1000}"), "this is far too long for a tag", "a plain value"),
+    # Older YAML ends a line with these, and newer does not.
+    (re.compile("[\x85\u2028\u2029]"), "a separator of lines stands in the text", r"\N, \L or \P in double quotes"),
+)
 
 
 class _Stop(Exception):
@@ -50,16 +54,14 @@ def parse_yaml(text: str, file: str) -> Document:
     builder = _Builder(text, file)
     document = builder.document
     document.is_whole = False
-    long = _LONG_TAG.search(text)
     if len(text) > MAX_CHARACTERS:
         expected = f"at most {MAX_CHARACTERS:,} characters; {MAX_BYTES:,} bytes as JSON"
         document.problems.append(Problem("the configuration is too large for YAML", Place(file), "", "", expected))
         return document
-    if long:
-        before = text[: long.start()]
-        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        document.problems.append(Problem("this is far too long for a tag", place, expected="a plain value"))
-        return document
+    for pattern, message, expected in _REFUSED:
+        if match := pattern.search(text):
+            document.problems.append(Problem(message, _place(text, match.start(), file), "", "", expected))
+            return document
     try:
         builder.whole()
         document.is_whole = True
@@ -68,12 +70,16 @@ def parse_yaml(text: str, file: str) -> Document:
     except MarkedYAMLError as error:
         document.problems.append(in_plain_words(error, text, file))
     except ReaderError as error:
-        before = text[: error.position]
-        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        place = _place(text, error.position, file)
         document.problems.append(Problem("a control character stands in the text", place))
     except YAMLError as error:
         document.problems.append(Problem(f"this is not YAML: {error}", Place(file)))
     return document.with_excerpts(text)
+
+
+def _place(text: str, position: int, file: str) -> Place:
+    before = text[:position]
+    return Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 class _Builder:
@@ -177,10 +183,15 @@ class _Builder:
                 self.problem("a key is not a string", event, expected="a name", at=at)
                 raise _Stop
             key = event.value
+            if unwritable(key):
+                self.problem(unwritable(key), event, expected="text", at=at)
+                raise _Stop
             inside = (*at, key)
             if key == "<<" and event.style is None:
                 self.problem("YAML 1.2 has no merge keys", event, "<<", "a name", "build on a file with `extends`", at)
-            elif inside in self.document.keys:
+                self.node(next(self.events), inside)
+                continue
+            if inside in self.document.keys:
                 first = self.document.keys[inside]
                 self.problem("this key stands here twice", event, key, "every key once", f"see {first}", inside)
             else:
@@ -198,9 +209,9 @@ class _Builder:
 
     def scalar(self, event: Event, at: At) -> Any:
         text: str = getattr(event, "value", "")
-        if "\0" in text:
-            self.problem("the zero character stands in a string", event, expected="text", at=at)
-            return text.replace("\0", "")
+        fault = unwritable(text)
+        if fault:
+            return self.unreadable(fault, event, "", "text", at=at)
         if getattr(event, "style", None) is not None:
             return text
         if text in ("", "~", "null", "Null", "NULL"):
