@@ -28,6 +28,7 @@ from assay.trainer.display import Display
 from assay.trainer.signals import Signals
 from assay.trainer.writer import Writer
 from assay.utils.atomic import write_json
+from assay.utils.secrets import concealed_in
 
 __all__ = ["Request", "start", "take_up"]
 
@@ -167,7 +168,7 @@ def _describe(run: RunFolder, checked: Checked, built: Built, request: Request) 
     write_json(run.config, complete)
     write_json(run.origin, checked.origin)
     write_json(run.environment, {**environment(request.allowed.root), "device": built.host["device"]})
-    write_json(run.transforms, {"dataset": asdict(built.data.info), **built.data.describe()})
+    write_json(run.transforms, concealed_in({"dataset": asdict(built.data.info), **built.data.describe()}))
     write_json(run.measurements, built.trainer.measurements())
     files = tuple(Path(file) for file in sorted({place.file for place in checked.places.values()}))
     snapshot_code(request.allowed.root, run.code, tuple(file for file in files if file.is_file()))

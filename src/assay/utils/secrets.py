@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 from assay.errors import Problem
 
-__all__ = ["conceal", "concealed", "forget", "remember"]
+__all__ = ["conceal", "concealed", "concealed_in", "forget", "remember"]
 
 # A shorter value is no secret, and hiding each "7" of a message would only garble it.
 _SHORTEST = 4
@@ -59,6 +60,15 @@ def concealed(problem: Problem, short: Iterable[str] = ()) -> Problem:
         found=conceal(problem.found, short),
         hint=conceal(problem.hint, short),
     )
+
+
+def concealed_in(value: Any) -> Any:
+    """The same objects and lists with every text in them concealed."""
+    if isinstance(value, str):
+        return conceal(value)
+    if isinstance(value, dict):
+        return {key: concealed_in(item) for key, item in value.items()}
+    return [concealed_in(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _without(text: str, value: str, reference: str) -> str:

@@ -38,6 +38,18 @@ class Refusing(BaseLogger):
     def close(self, status): ...
 
 
+class Marking(nn.Module):
+    def __init__(self, token: str):
+        super().__init__()
+        self.token = token
+
+    def extra_repr(self):
+        return f"token={self.token}"
+
+    def forward(self, image):
+        return image
+
+
 class Raising(nn.Module):
     def __init__(self, token: str, num_classes: int):
         super().__init__()
@@ -74,6 +86,14 @@ def test_a_logger_gets_it_and_no_record_does(project: Path, tiny: Tiny) -> None:
     assert 'no entry with "${env:TOKEN}"' in cursor["error"]
     assert run.config["loggers"][0]["args"] == {"token": "${env:TOKEN}"}
     assert run.config["name"] == "n-0"
+    assert holding(run.path) == []
+
+
+def test_what_is_recorded_of_the_transforms_is_without_it(project: Path, tiny: Tiny) -> None:
+    marking = {"type": "mine:Marking", "args": {"token": "${env:TOKEN}"}}
+    changes = {"data.transforms": {"train": [marking]}, "loggers": ["TensorBoardLogger"], "trainer.args.epochs": 1}
+    run = assay.train(tiny(changes), quiet=True)
+    assert "token=${env:TOKEN}" in run.folder.transforms.read_text()
     assert holding(run.path) == []
 
 
