@@ -59,6 +59,7 @@ def test_what_torchmetrics_lists_under_kwargs_is_read() -> None:
         ("betas (default: (0.9, 0.999))", "betas"),
         ("the reduction. Default: ``'mean'``", "the reduction."),
         ("the rate (default: 1e-3). A tensor is fine.", "the rate. A tensor is fine."),
+        ("Number of trials. Default, 40.", "Number of trials."),
         ("first\nline\n\nsecond paragraph", "first line"),
         ("one of\n\n- ``a``: this\n- ``b``: that", "one of"),
         ("", ""),

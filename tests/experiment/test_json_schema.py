@@ -91,6 +91,23 @@ def test_schema_and_check_say_the_same_of_every_key(at: tuple[str, ...], project
         assert bool(refused(config)) == is_refused_by_check(config, project), (value, refused(config))
 
 
+@pytest.mark.parametrize("key", ["type", "args", "weights", "groups", "match", "lr", "unit", "priority", "other"])
+@pytest.mark.parametrize("section", ["model", "loss", "optimizer", "groups", "schedulers", "trainer"])
+def test_schema_and_check_say_the_same_of_every_key_of_a_component(section: str, key: str, project: Path) -> None:
+    values: list[Any] = [None, True, 0, 1, -1, 0.5, "", "SGD", "batch", [], [{"match": "a"}], {}, {"lr": 0.1}]
+    for value in values:
+        if section == "groups":
+            config = put(("optimizer", "groups"), [{"match": "head.*", key: value}])
+        elif section == "schedulers":
+            config = put(("schedulers",), [{"type": "CosineAnnealingLR", key: value}])
+        else:
+            type_ = {"optimizer": "SGD", "model": "ResNet", "trainer": "DefaultTrainer"}.get(
+                section, "CrossEntropyLoss"
+            )
+            config = put((section,), {"type": type_, key: value})
+        assert bool(refused(config)) == is_refused_by_check(config, project), (value, refused(config))
+
+
 @pytest.mark.parametrize(
     ("at", "value", "place"),
     [
@@ -99,6 +116,9 @@ def test_schema_and_check_say_the_same_of_every_key(at: tuple[str, ...], project
         (("model",), "CrossEntropyLoss", "model"),
         (("model",), "torch.optim:SGD", "model"),
         (("model",), "os.system", "model"),
+        (("model",), "torchvision.models.resnet81", "model"),
+        (("loss",), "torch.nn:CrossEntropyLos", "loss"),
+        (("optimizer",), {"type": "torch.optim.Adamm"}, "optimizer.type"),
         (("loss",), {"type": "CrossEntropyLoss", "arg": {}}, "loss"),
         (("loss",), {"args": {}}, "loss"),
         (("optimizer", "args"), {"learning_rate": 0.1}, "optimizer.args"),
@@ -130,6 +150,7 @@ def test_wrong_names_and_types_are_refused_at_their_place(
         (("model",), "mylab.models:WideNet"),
         (("model",), {"type": "mylab.models.WideNet", "args": {"width": 3}}),
         (("loss",), "torch.nn:CrossEntropyLoss"),
+        (("loss",), "torch.nn.modules.loss.CrossEntropyLoss"),
         (("optimizer", "args", "lr"), "${trainer.args.rate}"),
         (("optimizer", "args", "betas"), ["${one}", 0.99]),
         (("optimizer", "type"), "${env:OPTIMIZER:Adam}"),

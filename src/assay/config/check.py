@@ -22,7 +22,7 @@ from assay.config.sections import section_problems
 from assay.config.stand_ins import Unreadable, stand_in
 from assay.errors import ConfigError, Place, Problem
 
-__all__ = ["SLOTS", "Checked", "Examined", "Slot", "check", "examine"]
+__all__ = ["SLOTS", "Checked", "Examined", "Slot", "check", "examine", "of_groups"]
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class _Binder:
         groups = component.get("groups")
         if at != ("optimizer",) or not isinstance(groups, list):
             return
-        kind = replace(kind, limits={**kind.limits, "lr": Interval(ge=0)})  # a group may stand still
+        kind = of_groups(kind)
         for index, group in enumerate(groups):
             if not isinstance(group, Mapping):
                 continue
@@ -245,6 +245,11 @@ class _Binder:
         # What is wrong with a key shows no value, or the key itself.
         place = self.source.place(at, key=problem.found in ("", at[-1]))
         self.problems.append(replace(problem, place=place, key=dotted(at)))
+
+
+def of_groups(kind: Kind) -> Kind:
+    """The optimizer's kind with the ranges that hold in parameter groups: a group may stand still."""
+    return replace(kind, limits={**kind.limits, "lr": Interval(ge=0)})
 
 
 def _section(data: Any, at: At) -> Any:

@@ -104,7 +104,7 @@ def _without_roles(text: str) -> str:
 # The default stands in the signature; what a docstring says of it may be older.
 _DEFAULT = re.compile(
     r"\s*\(defaults?(?: to|:| is)?[^()]*(?:\([^()]*\))?[^()]*\)"
-    r"|\s*\b(?:the )?default(?:s| value)?(?: is|s? to|:|=)?\s*[^\s,;]+\.?$",
+    r"|\s*\b(?:the )?default(?:s| value)?(?: is|s? to|:|=|,)?\s*[^\s,;]+\.?$",
     re.IGNORECASE,
 )
 _NAMES = "alpha beta gamma delta epsilon eta lambda mu rho sigma tau theta geq ge leq le times infty cdot in ldots"

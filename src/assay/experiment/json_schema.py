@@ -6,7 +6,9 @@ project. A file that `extends` another need not be complete, and `null` deletes 
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
+import inspect
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,10 +16,10 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
-from assay.config.check import SLOTS
-from assay.config.components import Allowed, Kind
+from assay.config.check import SLOTS, of_groups
+from assay.config.components import Allowed, Kind, Refused, find
 from assay.config.json_types import REFERENCE, Schema, or_reference, parameter_schema
-from assay.config.schema import Component, Model, Optimizer, Scheduler
+from assay.config.schema import Component, Group, Model, Optimizer, Scheduler
 from assay.experiment.catalog import KINDS
 from assay.experiment.inventory import MEANINGS, Entry, entries, plain_default
 from assay.experiment.section_schema import leaf_schema, needed, section_schema
@@ -43,7 +45,7 @@ def json_schema(allowed: Allowed) -> Schema:
         "whole": {"not": {"type": "null"}, "additionalProperties": {"$ref": "#/$defs/whole"}}
     }
     for kind in KINDS.values():
-        definitions |= _definitions(kind, entries(kind, allowed))
+        definitions |= _definitions(kind, entries(kind, allowed), allowed)
     definitions = {**_shared(definitions), **definitions}
     definitions |= {f"section.{name}": section for name, section in sections.items()}
     references = {name: {"$ref": f"#/$defs/section.{name}"} for name in sections}
@@ -104,13 +106,13 @@ def _has_arguments(definition: Schema) -> bool:
     return "properties" in args
 
 
-def _definitions(kind: Kind, found: Sequence[Entry]) -> Schema:
+def _definitions(kind: Kind, found: Sequence[Entry], allowed: Allowed) -> Schema:
     """What may stand in the slots of a kind: a name, or an object whose arguments follow from its type."""
     name: Schema = {
         "type": "string",
         "anyOf": [
             {"enum": [entry.name for entry in found], "enumDescriptions": [entry.summary for entry in found]},
-            {"pattern": _paths(kind)},
+            {"pattern": _paths(kind, allowed)},
             {"pattern": REFERENCE},
         ],
     }
@@ -153,27 +155,34 @@ def _definitions(kind: Kind, found: Sequence[Entry]) -> Schema:
 
 def _component(entry: Entry, grouped: bool) -> Schema:
     """The arguments of one component."""
-    arguments: Schema = {}
-    for argument, parameter in entry.arguments():
-        schema = parameter_schema(parameter, entry.kind.limit(entry.obj, argument.name))
-        described: Schema = {"description": argument.meaning} if argument.meaning else {}
-        with suppress(ValueError):  # it has none, or JSON cannot say it
-            described["default"] = plain_default(argument.default)
-        arguments[argument.name] = {**described, **schema}
+    arguments = _arguments(entry, entry.kind)
     args: Schema = {"type": ["object"], "properties": arguments}
     if not entry.parameters.open:
         args["additionalProperties"] = False
     made: Schema = {"args": or_reference(args)}
     if grouped:
         own = f"#/$defs/{entry.kind.name}.{entry.name}/properties/args/properties/"
-        group = {"match": {}, **{name: {"$ref": own + name} for name in arguments}}
+        group: Schema = {"match": {}}
+        for name, schema in _arguments(entry, of_groups(entry.kind)).items():
+            group[name] = {"$ref": own + name} if schema == arguments[name] else schema
         made["groups"] = {"items": {"properties": group, "additionalProperties": False}}
     return {"description": entry.summary, "properties": made}
 
 
+def _arguments(entry: Entry, kind: Kind) -> Schema:
+    made: Schema = {}
+    for argument, parameter in entry.arguments():
+        described: Schema = {"description": argument.meaning} if argument.meaning else {}
+        with suppress(ValueError):  # it has none, or JSON cannot say it
+            described["default"] = plain_default(argument.default)
+        made[argument.name] = {**described, **parameter_schema(parameter, kind.limit(entry.obj, argument.name))}
+    return made
+
+
 def _groups() -> Schema:
-    match = {"type": "string", "description": "A regular expression for whole parameter names; the first match wins."}
-    group = {"type": "object", "properties": {"match": match}, "required": ["match"]}
+    match = Group.model_json_schema()["properties"]["match"]
+    described = {"match": {"description": match["description"], **leaf_schema(match)}}
+    group = {"type": "object", "properties": described, "required": ["match"]}
     groups = or_reference({"type": ["array"], "items": group})
     return {"description": "Parameter groups with arguments of their own.", **groups}
 
@@ -205,8 +214,19 @@ def _spelled(entry: Entry) -> list[str]:
     return [entry.name, *(spelling for one in paths for spelling in (one, one.replace(":", ".")))]
 
 
-def _paths(kind: Kind) -> str:
+def _paths(kind: Kind, allowed: Allowed) -> str:
     """Paths of the project's own, and into the packages that this kind may come from."""
-    own = "|".join(family.package.replace(".", r"\.") for family in kind.families)
-    foreign = rf"^(?!({'|'.join(PACKAGES)}|{_FOREIGN})[.:]){_PATH}"
-    return rf"{foreign}|^({own})[.:]({_PATH[:-1]})?[A-Za-z_]\w*$" if own else foreign
+    pattern = rf"^(?!({'|'.join(PACKAGES)}|{_FOREIGN})[.:]){_PATH}"
+    for package in dict.fromkeys(family.package for family in kind.families):
+        # What the package has is known; what its modules have is not worth the list.
+        names = "|".join(name for name in dir(importlib.import_module(package)) if _fits(kind, package, name, allowed))
+        escaped = package.replace(".", r"\.")
+        pattern += rf"|^{escaped}[.:]({names})$|^{escaped}\.[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*$"
+    return pattern
+
+
+def _fits(kind: Kind, package: str, name: str, allowed: Allowed) -> bool:
+    try:
+        return not inspect.isabstract(find(kind, f"{package}:{name}", allowed))
+    except Refused:
+        return False
