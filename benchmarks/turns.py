@@ -29,7 +29,7 @@ def now() -> Seconds:
     return Seconds(time.perf_counter(), time.process_time())
 
 
-def header(packages: Sequence[str], threads: Sequence[int]) -> str:
+def header(packages: Sequence[str], threads: Sequence[int | str]) -> str:
     """Versions, cores and threads."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("assay", "torch", *packages))
     policy = os.environ.get("OMP_WAIT_POLICY", "unset")

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.utils import make_grid, save_image
 
 from assay.utils.atomic import write_json
 
@@ -18,6 +17,8 @@ _BINS = 64
 
 def write_images(folder: Path, name: str, step: int, images: Tensor, limit: int) -> dict[str, Any]:
     """The first `limit` of images (B, C, H, W) as one PNG grid, each picture stretched to the full range."""
+    from torchvision.utils import make_grid, save_image  # a second, for those who keep images
+
     shown = images[:limit].detach().float().cpu()
     if shown.shape[1] not in (1, 3):
         shown = shown[:, :1]

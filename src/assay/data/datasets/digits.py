@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from assay.data.datasets.arrays import ArrayDataset
 from assay.data.datasets.base import DatasetInfo
@@ -25,6 +24,8 @@ class Digits(ArrayDataset):
     """
 
     def __init__(self, split: str = "train") -> None:
+        from sklearn.datasets import load_digits  # seconds, which a look at the signature need not pay for
+
         digits = load_digits()
         images = (digits.images / 16).astype(np.float32)[:, None]
         targets = digits.target.astype(np.int64)
