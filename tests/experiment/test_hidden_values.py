@@ -17,6 +17,7 @@ Tiny = Callable[..., dict[str, Any]]
 TOKEN = "correct horse 'battery' staple"
 
 CODE = """
+import logging
 from pathlib import Path
 
 from torch import nn
@@ -27,6 +28,7 @@ from assay.logger.base import BaseLogger
 class Refusing(BaseLogger):
     def __init__(self, token: str):
         Path("token.txt").write_text(token)
+        logging.getLogger("library").warning("connecting as %s", token)
         raise ConnectionError(f"no entry with {token!r}, or {token[:25]}…")
 
     def start(self, run): ...
@@ -86,6 +88,7 @@ def test_a_logger_gets_it_and_no_record_does(project: Path, tiny: Tiny) -> None:
     assert 'no entry with "${env:TOKEN}"' in cursor["error"]
     assert run.config["loggers"][0]["args"] == {"token": "${env:TOKEN}"}
     assert run.config["name"] == "n-0"
+    assert "connecting as ${env:TOKEN}" in run.folder.log.read_text()
     assert holding(run.path) == []
 
 

@@ -25,6 +25,7 @@ from assay.logger.system import Sampler
 from assay.store.lock import Lock, is_held
 from assay.store.run_folder import FINAL
 from assay.utils.atomic import read_json
+from assay.utils.secrets import conceal
 
 __all__ = ["Watch", "lock_courier", "main", "serve"]
 
@@ -73,6 +74,13 @@ class Watch:
             return str(read_json(self.folder / "status.json").get("state", "running"))
         except (FileNotFoundError, ValueError):
             return "running"
+
+
+class _Discreet(logging.Formatter):
+    """Lines of `run.log` without passwords: libraries log the addresses that they are given."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return conceal(super().format(record))
 
 
 def lock_courier(folder: Path) -> Lock:
@@ -127,7 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     os.setpriority(os.PRIO_PROCESS, 0, 19)  # the training comes first
     form = "%(asctime)s courier: %(message)s"
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format=form, datefmt="%Y-%m-%d %H:%M:%S")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Discreet(form, "%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     stop = Event()
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:
