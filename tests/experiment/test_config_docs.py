@@ -21,8 +21,8 @@ PAGE = ROOT / "docs" / "config.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
-def examples() -> list[dict[str, Any]]:
-    return [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)]
+def examples(text: str = TEXT) -> list[dict[str, Any]]:
+    return [json.loads(block) for block in re.findall(r"^```json.*?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
 
 
 def test_the_page_is_the_one_that_the_code_gives(project: Path) -> None:
@@ -43,6 +43,14 @@ def test_every_example_keeps_to_the_schema_and_to_the_check(project: Path) -> No
         config = {**small, **example, "data": data}
         assert refused(config) == []
         check(load(config), KINDS, Allowed(project))
+
+
+@pytest.mark.parametrize("page", ["adding.md", "composition.md"])
+def test_the_examples_of_the_other_pages_keep_to_the_schema(page: str) -> None:
+    found = examples((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    assert len(found) > 5
+    for example in found:
+        assert refused({"extends": "base.json", **example}) == []  # most are parts of a configuration
 
 
 def test_every_key_has_a_row_and_every_section_an_example() -> None:

@@ -28,17 +28,29 @@ from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE, Fault, Misfit, out_of
 from assay.config.signatures import parameters
 from assay.config.torch_values import dtype, tensor
 
-__all__ = ["Misfit", "describe", "fit", "is_whole", "show"]
+__all__ = [
+    "LISTS",
+    "MAPPINGS",
+    "SETS",
+    "Misfit",
+    "bare",
+    "describe",
+    "fit",
+    "is_whole",
+    "limit_of",
+    "reader_of",
+    "show",
+]
 
-_LISTS = (
+LISTS = (
     list,
     collections.abc.Sequence,
     collections.abc.MutableSequence,
     collections.abc.Iterable,
     collections.abc.Collection,
 )
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
-_SETS = (set, frozenset, collections.abc.Set)
+MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+SETS = (set, frozenset, collections.abc.Set)
 # The first that fits wins, so the narrow ones come first.
 _ORDER = (types.NoneType, bool, int, str, float)
 
@@ -51,16 +63,16 @@ def fit(annotation: Any, value: Any, default: Any = inspect.Parameter.empty) -> 
     """
     if value is None and default is None:
         return None
-    reader = _reader(annotation)
+    reader = reader_of(annotation)
     return copy.deepcopy(value) if reader is None else reader(value)
 
 
-def _reader(annotation: Any) -> Callable[[Any], Any] | None:
+def reader_of(annotation: Any) -> Callable[[Any], Any] | None:
     """The function that reads JSON for this annotation; None where the annotation says nothing about JSON."""
-    limit = _limit(annotation)
+    limit = limit_of(annotation)
     if limit is not None:
         return _limited(annotation, limit)
-    annotation = _bare(annotation)
+    annotation = bare(annotation)
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     base = origin or annotation
     if base is typing.Union or base is types.UnionType:
@@ -69,21 +81,21 @@ def _reader(annotation: Any) -> Callable[[Any], Any] | None:
         return lambda value: _literal(annotation, inner, value)
     if base is None or base in _ORDER:
         return lambda value: _plain(types.NoneType if base is None else base, value)
-    if base in _LISTS:
+    if base in LISTS:
         return lambda value: _items(list, annotation, inner[:1] or (Any,), value)
     if base is tuple:
         return lambda value: _tuple(annotation, inner, value)
-    if base in _SETS:
+    if base in SETS:
         make: Any = frozenset if base is frozenset else set
         return lambda value: _items(make, annotation, inner[:1] or (Any,), value)
-    if base in _MAPPINGS:
+    if base in MAPPINGS:
         return lambda value: _mapping(annotation, inner or (Any, Any), value)
     if inspect.isclass(base):
         return _class_reader(base)
     return None
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
     """The annotation without `Annotated`, a `NewType` or a `type` alias around it."""
     while True:
         if typing.get_origin(annotation) is typing.Annotated:
@@ -98,19 +110,19 @@ def _bare(annotation: Any) -> Any:
 
 def is_whole(annotation: Any) -> bool:
     """Whether the numbers in it are integers, as in `int | Sequence[int]`."""
-    annotation = _bare(annotation)
+    annotation = bare(annotation)
     inner = typing.get_args(annotation)
     return annotation is int or (annotation is not float and any(is_whole(member) for member in inner))
 
 
-def _limit(annotation: Any) -> Limit | None:
+def limit_of(annotation: Any) -> Limit | None:
     return stated(annotation.__metadata__) if typing.get_origin(annotation) is typing.Annotated else None
 
 
 def _limited(annotation: Any, limit: Limit) -> Callable[[Any], Any]:
     """The reader of what `Annotated` stands around, which minds the range."""
-    inner = _bare(annotation)
-    reader = _reader(inner)
+    inner = bare(annotation)
+    reader = reader_of(inner)
 
     def read(value: Any) -> Any:
         fitted = copy.deepcopy(value) if reader is None else reader(value)
@@ -142,7 +154,7 @@ def _union(annotation: Any, members: tuple[Any, ...]) -> Callable[[Any], Any] | 
     readers = [
         (member, reader)
         for member in sorted(members, key=lambda m: _ORDER.index(m) if m in _ORDER else len(_ORDER))
-        if (reader := _reader(member)) is not None
+        if (reader := reader_of(member)) is not None
     ]
     # A union with Any says nothing; of one with other classes the plain members decide.
     if not readers or Any in members or object in members:
@@ -288,20 +300,20 @@ def _dataclass(cls: type, value: Any) -> Any:
 
 def describe(annotation: Any) -> str:
     """The annotation as a reader of configurations would write it."""
-    limit = _limit(annotation)
-    annotation = _bare(annotation)
+    limit = limit_of(annotation)
+    annotation = bare(annotation)
     if limit is not None and annotation in (int, float):
         return words(limit, whole=annotation is int)
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is None or annotation is types.NoneType:
         return "null"
     if origin is typing.Union or origin is types.UnionType:
-        plain = [member for member in inner if _reader(member) is not None]
+        plain = [member for member in inner if reader_of(member) is not None]
         return " or ".join(describe(member) for member in plain)
     if origin is typing.Literal:
         return "one of " + ", ".join("null" if one is None else repr(one) for one in inner)
     base = origin or annotation
-    if base in _LISTS or base in _SETS:
+    if base in LISTS or base in SETS:
         return _list_of(inner[0]) if inner and inner[0] is not Any else "a list"
     if base is tuple:
         if not inner:
@@ -309,7 +321,7 @@ def describe(annotation: Any) -> str:
         if len(inner) == 2 and inner[1] is Ellipsis:
             return _list_of(inner[0])
         return f"a list [{', '.join(describe(member) for member in inner)}]"
-    if base in _MAPPINGS:
+    if base in MAPPINGS:
         return "an object"
     if base is bool:
         return "true or false"

@@ -18,7 +18,7 @@ from typing import Any
 
 from annotated_types import Interval
 
-from assay.config import fitting
+from assay.config.fitting import LISTS, MAPPINGS, SETS, bare, limit_of, reader_of
 from assay.config.limits import Limit
 from assay.config.signatures import Parameter, parameters
 
@@ -92,8 +92,8 @@ def _tidy(schema: Schema) -> Schema:
 
 def _of(annotation: Any) -> Schema:
     """The schema of an annotation, without references to the whole of it; mirrors the readers of `fitting`."""
-    limit = fitting._limit(annotation)
-    annotation = fitting._bare(annotation)
+    limit = limit_of(annotation)
+    annotation = bare(annotation)
     schema = _of_bare(annotation)
     return schema if limit is None else _limited(schema, limit)
 
@@ -107,7 +107,7 @@ def _of_bare(annotation: Any) -> Schema:
         return {"enum": list(inner)}
     if base in _PLAIN:
         return dict(_PLAIN[base])
-    if base in fitting._LISTS or base in fitting._SETS:
+    if base in LISTS or base in SETS:
         return _array(inner[0] if inner else Any)
     if base is tuple:
         if len(inner) == 2 and inner[1] is Ellipsis:
@@ -115,7 +115,7 @@ def _of_bare(annotation: Any) -> Schema:
         parts = [json_type(member) for member in inner]
         counted = {"prefixItems": parts, "minItems": len(parts), "maxItems": len(parts)} if parts else {}
         return {"type": ["array"], **counted}
-    if base in fitting._MAPPINGS:
+    if base in MAPPINGS:
         return _mapping(*(inner or (Any, Any)))
     return _of_class(base) if inspect.isclass(base) else {}
 
@@ -163,14 +163,14 @@ def _of_class(cls: type) -> Schema:
 
 
 def _union(members: tuple[Any, ...]) -> Schema:
-    readable = [member for member in members if fitting._reader(member) is not None]
+    readable = [member for member in members if reader_of(member) is not None]
     if not readable or Any in members or object in members:
         return {}
     if len(readable) < len(members) and all(member is types.NoneType for member in readable):
         return {}
     classes = [member for member in readable if dataclasses.is_dataclass(member)]
     if len(classes) == 1:  # says more of an object than a mapping beside it
-        readable = [m for m in readable if (typing.get_origin(m) or m) not in fitting._MAPPINGS]
+        readable = [m for m in readable if (typing.get_origin(m) or m) not in MAPPINGS]
     return merged([_of(member) for member in readable])
 
 
