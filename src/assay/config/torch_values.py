@@ -5,7 +5,6 @@ Where torch is not imported yet, nothing is built yet either, and the value as i
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import re
 import sys
@@ -49,18 +48,19 @@ def dtype(value: Any) -> Any:
         Misfit: torch has no such dtype.
     """
     torch = sys.modules.get("torch")
-    if torch and isinstance(value, torch.dtype):
-        return value
     name = value.removeprefix("torch.") if isinstance(value, str) else ""
-    if name in _dtypes():
-        return getattr(importlib.import_module("torch"), name) if torch else value
+    if torch is None and name in _dtypes():
+        return value
+    found = getattr(torch, name, None) if name else value
+    if torch and isinstance(found, torch.dtype):
+        return found
     raise Misfit.of(value, 'a torch dtype such as "float32"')
 
 
 @lru_cache(maxsize=1)
 def _dtypes() -> frozenset[str]:
     """Their names, from the stub of torch's compiled part and, the ones of few bits, from nowhere in its text."""
-    few = {f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)}
+    few = {f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)} | {"bit"}
     spec = importlib.util.find_spec("torch")
     stub = Path(spec.origin).parent / "_C" / "__init__.pyi" if spec and spec.origin else None
     text = stub.read_text(encoding="utf-8") if stub and stub.is_file() else ""
