@@ -48,6 +48,12 @@ def test_an_argument_has_type_default_and_meaning(allowed: Allowed) -> None:
         "a number of at least 0 and below 1",
         "a number or a list of numbers (a number above 0)",
     )
+    steps = {argument.name: argument for argument, _ in entry(KINDS["scheduler"], "OneCycleLR", allowed).arguments()}
+    assert steps["epochs"].type == "a whole number of at least 1 or null"
+    erased = {
+        argument.name: argument for argument, _ in entry(KINDS["transform"], "RandomErasing", allowed).arguments()
+    }
+    assert erased["ratio"].type == "a list of numbers (a number above 0)"
     assert "params" not in arguments  # assay's to give, and nobody else's
     classes = {a.name: a for a, _ in entry(KINDS["model"], "resnet18", allowed).arguments()}["num_classes"]
     assert classes.supplied

@@ -309,6 +309,8 @@ def describe(annotation: Any) -> str:
         return "null"
     if origin is typing.Union or origin is types.UnionType:
         plain = [member for member in inner if reader_of(member) is not None]
+        if any(dataclasses.is_dataclass(member) for member in plain):  # as in reading: it says more than a mapping
+            plain = [member for member in plain if (typing.get_origin(member) or member) not in MAPPINGS]
         return " or ".join(describe(member) for member in plain)
     if origin is typing.Literal:
         return "one of " + ", ".join("null" if one is None else repr(one) for one in inner)

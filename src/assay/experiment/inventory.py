@@ -108,7 +108,11 @@ class Entry:
             return "" if annotation is Any else describe(annotation)
         if annotation in (Any, int, float) or isinstance(limit, tuple):
             return words(limit, whole=annotation is int)
-        return f"{describe(annotation)} ({words(limit)})"
+        text = describe(annotation)
+        whole = re.search(r"(?<!whole )number", text) is None
+        plain, limited = "a whole number" if whole else "a number", words(limit, whole)
+        # Said in its place where there is one number to say it of.
+        return text.replace(plain, limited) if text.count("number") == text.count(plain) == 1 else f"{text} ({limited})"
 
 
 def kind_named(name: str) -> Kind:
