@@ -18,6 +18,13 @@ def test_more_problems_take_one_line_each_and_the_rest_is_counted() -> None:
     assert lines[-1] == "10 more (--all)"
 
 
+def test_one_line_says_what_is_expected_where_there_is_nothing_to_try() -> None:
+    lines = render([Problem("a", expected="b " * 100), Problem("c", hint="d", expected="e")], full=0).splitlines()
+    assert lines[1].startswith("a; expected b b")
+    assert len(lines[1]) <= 104
+    assert lines[2] == "c; d"
+
+
 def test_all_of_them_are_shown_in_full_where_that_is_asked() -> None:
     assert render(PROBLEMS, most=None) == "\n".join(["30 mistakes", *map(str, PROBLEMS)])
 

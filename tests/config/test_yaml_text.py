@@ -90,6 +90,8 @@ def test_a_mistake_is_named_with_its_place(text: str, message: str, line: int, c
     [
         ("a: [1, 2\nb: 3", "a comma is missing before this", 2, 2),
         ("a: {b: 1\n", "{ is never closed", 1, 4),
+        ("a: {b: ${c}}", "a reference stands here without quotes", 1, 9),
+        ("a: [1, ${c}]", "a reference stands here without quotes", 1, 9),
         ("a: [\n", "a bracket is never closed", 2, 1),
         ("a: [1,,2]", "a value is missing here", 1, 7),
         ("a: {b: c: d}", "a comma is missing before this", 1, 9),

@@ -8,6 +8,8 @@ from assay.errors import Moved, Problem
 
 __all__ = ["render"]
 
+_LONGEST = 100  # characters of what is expected, where there is nothing to try
+
 
 def render(problems: Sequence[Problem], head: str = "", *, full: int = 5, most: int | None = 20) -> str:
     """How many there are, the first `full` whole, one line for each other up to `most`, and how many are left.
@@ -39,5 +41,6 @@ def render(problems: Sequence[Problem], head: str = "", *, full: int = 5, most: 
 
 
 def _line(problem: Problem) -> str:
-    hint = f"; {problem.hint}" if problem.hint else ""
-    return f"{problem.where}: {problem.message}{hint}" if problem.where else f"{problem.message}{hint}"
+    more = problem.hint or (f"expected {problem.expected}"[:_LONGEST] if problem.expected else "")
+    where = f"{problem.where}: " if problem.where else ""
+    return f"{where}{problem.message}{'; ' if more else ''}{more}"

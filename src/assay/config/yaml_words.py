@@ -33,6 +33,8 @@ def in_plain_words(error: MarkedYAMLError, text: str, file: str) -> Problem:
 
     if "quoted scalar" in around and ("end of stream" in said or "document separator" in said):
         return at("this string is never closed", "a quote at its end", opened=True)
+    if "while parsing a flow" in around and token == "{" and before.endswith("$"):
+        return at("a reference stands here without quotes", '"${…}" inside of { } and [ ]')
     if "while parsing a flow" in around:
         return _in_brackets(at, token, around, lines[start.line][start.column :][:1] if start else "[")
     if "cannot start any token" in said and "\\t" in said:
