@@ -32,7 +32,9 @@ PACKAGES = ("torch", "torchvision", "torchmetrics")
 _PATH = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*$"
 # Packages of which no project has its own, so that a path into them is wrong whatever the project is.
 _FOREIGN = (
-    "builtins|ctypes|functools|importlib|io|logging|operator|os|pickle|posix|pty|runpy|shutil|socket|subprocess|sys"
+    "_posixsubprocess|_thread|asyncio|builtins|codecs|concurrent|ctypes|functools|gc|http|importlib|inspect|io|joblib"
+    "|logging|marshal|multiprocessing|numpy|operator|os|pathlib|pickle|pip|pkgutil|posix|pty|pydoc|runpy|setuptools"
+    "|shelve|shutil|socket|ssl|subprocess|sys|tempfile|threading|timeit|urllib|webbrowser|yaml|zipfile"
 )
 _SECTIONS: Mapping[str, type[Component]] = {"model": Model, "optimizer": Optimizer, "scheduler": Scheduler}
 
@@ -216,7 +218,7 @@ def _spelled(entry: Entry) -> list[str]:
 
 def _paths(kind: Kind, allowed: Allowed) -> str:
     """Paths of the project's own, and into the packages that this kind may come from."""
-    pattern = rf"^(?!({'|'.join(PACKAGES)}|{_FOREIGN})[.:]){_PATH}"
+    pattern = rf"^(?!({'|'.join(PACKAGES)}|{_FOREIGN})[.:])(?!(.*[.:])?__){_PATH}"
     for package in dict.fromkeys(family.package for family in kind.families):
         # What the package has is known; what its modules have is not worth the list.
         names = "|".join(name for name in dir(importlib.import_module(package)) if _fits(kind, package, name, allowed))
