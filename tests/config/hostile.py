@@ -43,20 +43,21 @@ MANY = ("transform", "metric", "scheduler", "logger")
 RUNS = (
     *("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.startfile", "subprocess.Popen", "pty.spawn"),
     *("socket.connect", "socket.getaddrinfo", "urllib.Request", "webbrowser.open", "ftplib.connect", "smtplib.connect"),
-    *("shutil.rmtree", "os.remove", "os.rename", "os.rmdir", "marshal.loads", "pickle.find_class", "code.__new__"),
+    *("shutil.rmtree", "marshal.loads", "pickle.find_class", "code.__new__"),
 )
 
 
-def watch() -> tuple[list[str], list[str]]:
-    """From here on: forbidden events, and modules that are imported."""
+def watch() -> tuple[list[str], list[tuple[str, bool]]]:
+    """From here on: forbidden events, and the files of modules that are run, each with whether a name asked for it."""
     happened: list[str] = []
-    imported: list[str] = []
+    imported: list[tuple[str, bool]] = []
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if event.startswith(RUNS) and not _of_import():
             happened.append(f"{event} {args!r:.80}")
-        elif event == "import":
-            imported.append(str(args[0]))
+        elif event == "exec" and getattr(args[0], "co_name", "") == "<module>":
+            # Not the event `import`: importlib.import_module raises none.
+            imported.append((args[0].co_filename, _importer().startswith("assay.config")))
 
     sys.addaudithook(hook)
     return happened, imported
@@ -66,6 +67,14 @@ def _of_import() -> bool:
     """Whether the import system is at work: it loads the code of modules by `marshal`."""
     frame = sys._getframe(2)
     return "importlib" in frame.f_code.co_filename
+
+
+def _importer() -> str:
+    """The module in which an import statement stands, or that calls the import system."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and "importlib" in frame.f_code.co_filename:
+        frame = frame.f_back
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
 
 
 def config(kind: str, component: Any) -> dict[str, Any]:
