@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from assay.cli import main
+from assay.cli.messages import told
+from assay.errors import ConfigError, Problem
 from assay.utils import secrets
 
 
@@ -74,4 +76,28 @@ def test_no_message_shows_what_the_environment_holds(
         assert "${env:MODEL}" in text
         assert "sesame" not in text
         assert "found:    -3" not in text
+    secrets.forget()
+
+
+def test_mistakes_that_come_up_later_do_not_show_it_either() -> None:
+    secrets.remember("TOKEN", "open sesame")
+    error = ConfigError.of(Problem("no entry with 'open sesame'"))
+    assert told(error) == told(error, everything=True) == "no entry with '${env:TOKEN}'"
+    secrets.forget()
+
+
+def test_a_traceback_does_not_show_it_either(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PICTURES", str(project / "sesame" / "pictures"))
+    dataset = {"type": "ImageFolder", "args": {"root": "${env:PICTURES}"}}
+    config = {"data": {"dataset": dataset}, "model": "MLP", "loss": "CrossEntropyLoss", "optimizer": "SGD"}
+    Path("a.json").write_text(json.dumps(config))
+    with pytest.raises(SystemExit) as exit:
+        main(["train", "-c", "a.json", "--debug"])
+    text = capsys.readouterr().err
+    assert exit.value.code == 3
+    assert "Traceback" in text
+    assert "${env:PICTURES}" in text
+    assert "sesame" not in text
     secrets.forget()

@@ -187,6 +187,12 @@ def test_references_that_multiply_are_stopped() -> None:
     assert "follow one another" in problems(chain)[0].message
 
 
+def test_a_number_of_the_environment_is_not_shown_in_another_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEED", "1e-3")
+    (problem,) = load({"seed": "${env:SEED}"}).with_problems([Problem("wrong", key="seed", found="0.001")])
+    assert problem.found == "${env:SEED}"
+
+
 def test_a_mistake_in_a_value_of_the_environment_shows_the_reference() -> None:
     source = load({"seed": "${env:SEED}", "root": "${env:ROOT}"})
     wrong = Problem("seed is 7, and 17 is not", key="seed", found="7", expected="7 or more")
