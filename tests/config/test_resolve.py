@@ -197,7 +197,9 @@ def test_a_mistake_in_a_value_of_the_environment_shows_the_reference() -> None:
     source = load({"seed": "${env:SEED}", "root": "${env:ROOT}"})
     wrong = Problem("seed is 7, and 17 is not", key="seed", found="7", expected="7 or more")
     path = Problem("no folder", key="data", found="'/very/private/place/mnist'")
-    about_seed, about_path = source.with_problems([wrong, path])
+    key = Problem("no such key", key="seed", found="seed")
+    about_seed, about_path, about_key = source.with_problems([wrong, path, key])
+    assert about_key == key
     assert about_seed.found == "${env:SEED}"
     assert about_seed.message == "seed is ${env:SEED}, and 17 is not"
     assert about_path.found == "'${env:ROOT}/mnist'"

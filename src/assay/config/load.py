@@ -64,7 +64,8 @@ class Source:
         texts = [text for at, text in self.written.items() if f"{problem.key}.".startswith(f"{dotted(at)}.")]
         names = {part.name for text in texts for part in parts_of(text) if isinstance(part, Variable)}
         problem = concealed(problem, names)
-        return replace(problem, found=texts[0]) if names and problem.found else problem
+        is_value = problem.found not in ("", problem.key.rpartition(".")[2])
+        return replace(problem, found=texts[0]) if names and is_value else problem
 
     def place(self, at: At, *, key: bool = False) -> Place:
         """The place of a value (or of its key), or of the nearest thing around it that has one."""
