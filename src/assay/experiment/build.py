@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,8 @@ from assay.config.binding import Bound
 from assay.config.check import Checked
 from assay.data.datasets.base import DatasetInfo
 from assay.data.splits import Splits, make_loaders
-from assay.errors import AssayError, ConfigError, Problem
+from assay.experiment.findings import Findings, placed
+from assay.experiment.trials import try_optimizer, try_schedulers
 from assay.model.architectures.building import build_model
 from assay.model.architectures.weights import load_weights
 from assay.model.metrics.building import build_metrics
@@ -32,7 +30,7 @@ from assay.trainer.writer import evaluated_weights
 from assay.utils.devices import choose_device, choose_memory_format, set_arithmetic
 from assay.utils.seeds import derive
 
-__all__ = ["Built", "build", "build_network", "placed"]
+__all__ = ["Built", "assemble", "build", "build_network", "listed", "open_data"]
 
 
 @dataclass
@@ -44,61 +42,101 @@ class Built:
     host: dict[str, Any]
 
 
-def build(checked: Checked) -> Built:
+def build(checked: Checked, data: Splits | None = None) -> Built:
     """Build everything, in the order in which it depends on each other.
 
+    Args:
+        data: its loaders, where they are there already.
+
     Raises:
-        AssayError: of what a component says; a configuration's mistake has its place in the file.
+        AssayError: of what a component says; the configuration's mistakes have their places in the file, and those of
+            several components come together.
     """
-    config, component = checked.config, checked.components
-    device = choose_device(config.host.device)
-    threads = set_arithmetic(config.host.threads, config.host.deterministic)
+    config = checked.config
     with placed(checked):
-        data = make_loaders(
+        device = choose_device(config.host.device)
+    threads = set_arithmetic(config.host.threads, config.host.deterministic)
+    data = data or open_data(checked)
+    trainer = assemble(checked, data, device)
+    layout = "channels_last" if trainer.parts.memory_format is torch.channels_last else "contiguous"
+    return Built(trainer, data, {"device": str(device), "threads": threads, "memory_format": layout})
+
+
+def open_data(checked: Checked) -> Splits:
+    """The loaders of the splits."""
+    config, component = checked.config, checked.components
+    with placed(checked):
+        return make_loaders(
             component["data", "dataset"],
             component["data", "loader"],
-            {split: [bound.build() for bound in _all(checked, "data", "transforms", split)] for split in _SPLITS},
+            {split: [bound.build() for bound in listed(checked, "data", "transforms", split)] for split in _SPLITS},
             config.data.split.validation,
             config.data.split.test,
             config.seed,
         )
+
+
+def assemble(checked: Checked, data: Splits, device: torch.device, *, on_paper: bool = False) -> BaseTrainer:
+    """The trainer with all that it works with.
+
+    Args:
+        on_paper: tensors are made under a mode in which they have a shape and no memory (`FakeTensorMode`): nothing is
+            converted or compiled, since such parameters cannot be replaced; the model is made in its dtype.
+    """
+    config, component = checked.config, checked.components
+    findings = Findings(checked)
+    dtype = torch.float64 if config.host.precision == "float64" else torch.float32
+    model = optimizer = None
+    with findings.part():
         model = build_network(checked, data.info)
         if config.model.weights is not None:
             _start_from(model, config.model.weights)
         memory_format = choose_memory_format(config.host.memory_format, model)
-        dtype = torch.float64 if config.host.precision == "float64" else torch.float32
-        model.to(device=device, dtype=dtype)
-        if memory_format is torch.channels_last:
-            model.to(memory_format=torch.channels_last)
-        loss = component["loss",].build(num_classes=data.info.classes).to(device=device, dtype=dtype)
-        metrics = build_metrics(_all(checked, "metrics"), classes=data.info.classes)
-        optimizer = build_optimizer(component["optimizer",], model, config.optimizer.groups)
-        schedulers = [
-            Scheduled(bound, entry.unit, entry.priority)
-            for bound, entry in zip(_all(checked, "schedulers"), config.schedulers, strict=True)
-        ]
-        parts = Parts(
-            seed=config.seed,
-            device=device,
-            precision=config.host.precision,
-            memory_format=memory_format,
-            compile=config.host.compile,
-            model=model,
-            loss=loss,
-            metrics=metrics,
-            optimizer=optimizer,
-            schedulers=schedulers,
-            train_data=data.train,
-            validation_data=data.validation,
-            test_data=data.test,
-            validation_every=config.validation.every,
-            testing_every=config.testing.every,
-            logging_every=config.logging.every,
-        )
+        if not on_paper:
+            model.to(device=device, dtype=dtype)
+            if memory_format is torch.channels_last:
+                model.to(memory_format=torch.channels_last)
+    with findings.part():
+        loss = component["loss",].build(num_classes=data.info.classes)
+        loss = loss if on_paper else loss.to(device=device, dtype=dtype)
+    with findings.part():
+        metrics = build_metrics(listed(checked, "metrics"), classes=data.info.classes)
+    with findings.part():
+        if model is None:
+            try_optimizer(component["optimizer",])
+        else:
+            optimizer = build_optimizer(component["optimizer",], model, config.optimizer.groups)
+    schedulers = [
+        Scheduled(bound, entry.unit, entry.priority)
+        for bound, entry in zip(listed(checked, "schedulers"), config.schedulers, strict=True)
+    ]
+    if findings.problems:
+        with findings.part():
+            try_schedulers(schedulers, component["trainer",].args.get("epochs"))
+    findings.tell()
+    assert model is not None and optimizer is not None
+    parts = Parts(
+        seed=config.seed,
+        device=device,
+        precision=config.host.precision,
+        memory_format=memory_format,
+        compile=config.host.compile and not on_paper,
+        model=model,
+        loss=loss,
+        metrics=metrics,
+        optimizer=optimizer,
+        schedulers=schedulers,
+        train_data=data.train,
+        validation_data=data.validation,
+        test_data=data.test,
+        validation_every=config.validation.every,
+        testing_every=config.testing.every,
+        logging_every=config.logging.every,
+    )
+    with placed(checked):
         trainer = component["trainer",].build(parts)
     assert isinstance(trainer, BaseTrainer)
-    layout = "channels_last" if memory_format is torch.channels_last else "contiguous"
-    return Built(trainer, data, {"device": str(device), "threads": threads, "memory_format": layout})
+    return trainer
 
 
 _SPLITS = ("train", "validation", "test")
@@ -119,38 +157,7 @@ def build_network(checked: Checked, info: DatasetInfo) -> nn.Module:
     return model
 
 
-@contextmanager
-def placed(checked: Checked) -> Iterator[None]:
-    """Problems that name a key get the place of that key in the user's files; what else a part raises is one."""
-    try:
-        yield
-    except (AssayError, MemoryError) as error:
-        if not isinstance(error, ConfigError):
-            raise
-        raise _with_places(error, checked) from error.__cause__
-    except (Exception, SystemExit) as error:  # a component's constructor may raise anything
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        problem = Problem(
-            f"a component cannot be built: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            found=f"raised at {last.filename}:{last.lineno}",
-            hint="--debug shows the whole traceback",
-        )
-        raise ConfigError.of(problem) from error
-
-
-def _with_places(error: ConfigError, checked: Checked) -> ConfigError:
-    places = checked.places
-    problems = []
-    for problem in error.problems:
-        path: tuple[str | int, ...]
-        path = tuple(int(part) if part.isdigit() else part for part in problem.key.split(".") if part)
-        while path and path not in places:
-            path = path[:-1]
-        problems.append(problem if problem.place or not path else replace(problem, place=places[path]))
-    return ConfigError(problems)
-
-
-def _all(checked: Checked, *path: str) -> list[Bound]:
+def listed(checked: Checked, *path: str) -> list[Bound]:
     """The components of a list, in order."""
     found = {key[-1]: bound for key, bound in checked.components.items() if key[:-1] == path}
     return [found[number] for number in sorted(found)]

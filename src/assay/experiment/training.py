@@ -14,9 +14,10 @@ from rich.console import Console
 from assay.config.check import Checked
 from assay.config.components import Allowed
 from assay.errors import Interrupted, RunBusyError
-from assay.experiment.build import Built, build, placed
+from assay.experiment.build import Built, build
 from assay.experiment.changes import differences, refuse_inexact
 from assay.experiment.failures import explained
+from assay.experiment.findings import placed
 from assay.logger import launch
 from assay.store.environment import environment, snapshot_code
 from assay.store.journal import Journal, cut
