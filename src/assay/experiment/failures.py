@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from assay.errors import AssayError, ConfigError, MemoryExhaustedError, Problem
+from assay.experiment.layers import first_line
 from assay.store.run_folder import RunFolder
 from assay.utils.secrets import conceal
 
@@ -24,11 +25,11 @@ def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
     kept = f"the traceback is in {run.path / 'crash.txt'}"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return MemoryExhaustedError(
-            f"the device is out of memory: {_first_line(error)}",
+            f"the device is out of memory: {first_line(error)}",
             hint="raise `trainer.args.accumulate`: the update stays the same, in smaller pieces",
         )
     if "does not have a deterministic implementation" in str(error):
-        problem = Problem(_first_line(error), key="host.deterministic", hint="set host.deterministic to false")
+        problem = Problem(first_line(error), key="host.deterministic", hint="set host.deterministic to false")
         return ConfigError.of(problem)
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     layer = _layer(frames, model)
@@ -39,7 +40,7 @@ def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
     last = frames[-1].f_code
     return ConfigError.of(
         Problem(
-            f"the run stopped {where}: {type(error).__name__}: {_first_line(error)}",
+            f"the run stopped {where}: {type(error).__name__}: {first_line(error)}",
             found=f"{last.co_filename}:{error.__traceback__ and _line(error)}",
             hint=kept,
         )
@@ -54,10 +55,6 @@ def _layer(frames: list[FrameType], model: nn.Module) -> str | None:
         if isinstance(owner, nn.Module) and id(owner) in names:
             return names[id(owner)] or type(model).__name__
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return conceal(str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _line(error: Exception) -> int:

@@ -1,4 +1,4 @@
-"""What a logger is: four calls, made by the courier, in a process that has no tensors."""
+"""What a logger is: four calls, made by the courier, in a process that has no tensors, and one before a run."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ class BaseLogger(ABC):
     skipped. After a resume has cut the journal, `start` is called again with a smaller `run.delivered`:
     everything after that id no longer counts.
     """
+
+    def reach(self) -> None:  # noqa: B027 - files on this machine are always reached
+        """Raise what would keep records from arriving; nothing is written. `assay check` asks before a run."""
 
     @abstractmethod
     def start(self, run: RunInfo) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from assay.schedulers.base import Unit
 from assay.schedulers.sequence import Direction, Scheduled
 from assay.schedulers.sequence import Sequence as Line
 
-__all__ = ["Planned", "plan"]
+__all__ = ["Planned", "Stretch", "plan", "stretches"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,17 @@ class Planned:
     epoch: int
     step: int
     rates: tuple[float, ...]
+    holder: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Epochs in a row in which the same schedulers set the rates: those at the first and at the last of them."""
+
+    first: int
+    last: int
+    start: tuple[float, ...]
+    end: tuple[float, ...]
     holder: tuple[str, ...]
 
 
@@ -78,6 +89,17 @@ def plan(
                 rates = tuple(parameter_groups.rates(optimizer))
                 rows.append(Planned(epoch, step, rates, sequence.holder))
     return rows
+
+
+def stretches(rows: Sequence[Planned]) -> list[Stretch]:
+    """A plan by epochs in brief."""
+    found: list[Stretch] = []
+    for row in rows:
+        if found and found[-1].holder == row.holder:
+            found[-1] = replace(found[-1], last=row.epoch, end=row.rates)
+        else:
+            found.append(Stretch(row.epoch, row.epoch, row.rates, row.rates, row.holder))
+    return found
 
 
 def _copy(value: Any) -> Any:

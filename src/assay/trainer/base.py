@@ -83,6 +83,7 @@ class BaseTrainer(ABC):
         self.parts = parts
         self.model, self.loss, self.optimizer = parts.model, parts.loss, parts.optimizer
         self.device = parts.device
+        self.reads_numbers = self.device.type == "cpu"  # free on the host; elsewhere a read waits for the device
         self.epochs, self.max_steps, self.accumulate, self.clip = epochs, max_steps, accumulate, clip
         if isinstance(early_stopping, Mapping):
             early_stopping = EarlyStopping(**early_stopping)
@@ -151,10 +152,10 @@ class BaseTrainer(ABC):
         if gradients and not (isinstance(scale, float) and scale == 1.0):
             factor = scale.to(gradients[0].dtype) if isinstance(scale, Tensor) else scale
             torch._foreach_mul_(gradients, factor)
-        on_cpu = self.device.type == "cpu" and not self.scaler.is_enabled()
-        if gradients and (self.clip is not None or on_cpu):
+        reads = self.reads_numbers and not self.scaler.is_enabled()
+        if gradients and (self.clip is not None or reads):
             norm = nn.utils.get_total_norm(gradients)
-            if on_cpu and not math.isfinite(norm.item()):
+            if reads and not math.isfinite(norm.item()):
                 self._non_finite("the gradient is not finite", self._first_bad_gradient())
             if self.clip is not None:
                 torch._foreach_mul_(gradients, (self.clip / (norm + 1e-6)).clamp(max=1.0))
@@ -165,7 +166,7 @@ class BaseTrainer(ABC):
         """Stop before the update where the loss is not finite; on a GPU the numbers are checked when they are read."""
         # A micro-batch of which no target counts has the mean of nothing, and adds nothing.
         counts = isinstance(self._weight(result), Tensor) or self._weight(result) != 0
-        if self.device.type == "cpu" and counts and not math.isfinite(result.loss.item()):
+        if self.reads_numbers and counts and not math.isfinite(result.loss.item()):
             self._non_finite(f"the loss is {result.loss.item()}", "")
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:

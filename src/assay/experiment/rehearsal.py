@@ -1,0 +1,239 @@
+"""One training step on paper: the run's own trainer on tensors that have shapes and types, and no memory."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeCopyMode,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.flop_counter import FlopCounterMode
+
+from assay.config.binding import Bound
+from assay.config.check import Checked
+from assay.data.splits import Splits
+from assay.errors import AssayError, ConfigError, Problem
+from assay.experiment.build import assemble
+from assay.experiment.layers import LayerTrace, first_line, raised_in
+from assay.experiment.live_storages import LiveStorages
+from assay.trainer.base import BaseTrainer
+from assay.trainer.batches import count_samples, split_batch
+from assay.trainer.state import StepResult
+
+__all__ = ["Rehearsed", "rehearse"]
+
+# What a step on paper cannot do: a shape or a branch that depends on the numbers themselves.
+_NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
+
+
+class _Unrehearsed(Exception):
+    """The step depends on numbers that tensors without memory do not have; nothing is wrong with it for all we know."""
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What the step has shown.
+
+    Args:
+        trainer: as the run builds it; its tensors mostly have no memory.
+        parameters, trainable: numbers in the model's parameters, and in those that are trained.
+        flops: of one sample's forward pass, an addition and a multiplication being two; None where the trainer has no
+            forward pass of its own.
+        peak_bytes: the most that the tensors of a training step hold at once; None where it cannot be known.
+        state_bytes: of a checkpoint's tensors: model, moving average, and state of the optimizer.
+        results: of the forward pass of every micro-batch.
+        maker: the layer that makes the output.
+    """
+
+    trainer: BaseTrainer
+    parameters: int
+    trainable: int
+    flops: int | None
+    peak_bytes: int | None
+    state_bytes: int
+    results: list[StepResult]
+    maker: str
+
+
+def rehearse(checked: Checked, data: Splits, batches: dict[str, Any], device: torch.device) -> Rehearsed:
+    """Build everything and take a step, with the shapes and types of real batches.
+
+    Where the step depends on the numbers themselves, it is taken on two real samples of each batch and on the CPU, by
+    a model that is really there; of that the memory of a whole batch cannot be told.
+
+    Args:
+        batches: a batch of every split.
+
+    Raises:
+        ConfigError: a component cannot be built, or a layer, the loss or the optimizer cannot take what it is given.
+    """
+    with _defaults(checked, device):
+        try:
+            return _on_paper(checked, data, batches, device)
+        except _Unrehearsed:
+            pass
+    host = torch.device("cpu")
+    few = {split: split_batch(batch, 2)[0] for split, batch in batches.items()}
+    with _defaults(checked, host):
+        return replace(_rehearsed(assemble(checked, data, host), few, LiveStorages()), peak_bytes=None)
+
+
+def _on_paper(checked: Checked, data: Splits, batches: dict[str, Any], device: torch.device) -> Rehearsed:
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    copied = _copied(checked, mode, device)
+    with mode, LiveStorages(makes_up_numbers=True) as memory, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is worth a warning comes again in the run, on real tensors
+        try:
+            trainer = assemble(copied, data, device, on_paper=True)
+        except ConfigError as error:
+            if memory.made_up or "FakeTensor" in str(error):
+                raise _Unrehearsed(str(error)) from error
+            raise
+        trainer.reads_numbers = False
+        trainer.scaler = torch.amp.GradScaler(device.type, enabled=False)
+        without_numbers = {split: tree_map_only(Tensor, mode.from_tensor, batch) for split, batch in batches.items()}
+        return _rehearsed(trainer, without_numbers, memory)
+
+
+def _rehearsed(trainer: BaseTrainer, batches: dict[str, Any], memory: LiveStorages) -> Rehearsed:
+    tree_map_only(Tensor, memory.count, batches["train"])
+    step = _Step(trainer, memory)
+    results, flops = step.forward(batches["train"])
+    maker = step.trace.maker_of(results[0].output) if results else ""
+    peak = step.update(batches["train"])
+    for split in ("validation", "test"):
+        if split in batches:
+            step.evaluate(batches[split], split)
+    sizes = {parameter: parameter.numel() for parameter in trainer.model.parameters()}
+    return Rehearsed(
+        trainer,
+        sum(sizes.values()),
+        sum(size for parameter, size in sizes.items() if parameter.requires_grad),
+        flops,
+        peak,
+        _state_bytes(trainer),
+        results,
+        maker,
+    )
+
+
+class _Step:
+    def __init__(self, trainer: BaseTrainer, memory: LiveStorages) -> None:
+        self.trainer, self.memory = trainer, memory
+        self.trace, self.loss = LayerTrace(trainer.model), LayerTrace(trainer.loss)
+
+    def forward(self, batch: Any) -> tuple[list[StepResult], int | None]:
+        """One forward pass of every micro-batch, and its operations per sample."""
+        trainer = self.trainer
+        if type(trainer).update is not BaseTrainer.update:
+            return [], None
+        trainer.model.train()
+        results = []
+        with FlopCounterMode(display=False) as counter, torch.no_grad(), self._told("train"):
+            for micro in split_batch(batch, math.ceil(count_samples(batch) / trainer.accumulate)):
+                with trainer.autocast():
+                    results.append(trainer.train_step(trainer.to_device(micro)))
+        return results, round(counter.get_total_flops() / count_samples(batch))
+
+    def update(self, batch: Any) -> int:
+        """One update; the most memory that this and every later one needs, in bytes."""
+        trainer, before = self.trainer, []
+        trainer.model.train()
+        self.memory.restart()
+        handle = trainer.optimizer.register_step_pre_hook(lambda *_: before.append(self.memory.peak))
+        with self._told("train"):
+            trainer.update(batch)
+        handle.remove()
+        if trainer.average is not None:
+            trainer.average.update_parameters(trainer.model)
+        # The state that the optimizer made in this step is there all through the next one.
+        state = sum(_bytes(value) for value in trainer.optimizer.state.values())
+        return max(self.memory.peak, max(before, default=0) + state)
+
+    def evaluate(self, batch: Any, split: str) -> None:
+        self.trainer.model.eval()
+        with torch.no_grad(), self._told(split), self.trainer.autocast():
+            self.trainer.evaluate_step(self.trainer.to_device(batch))
+
+    @contextmanager
+    def _told(self, split: str) -> Iterator[None]:
+        made_up = self.memory.made_up
+        try:
+            with self.trace.watching(), self.loss.watching():
+                yield
+        except _NEEDS_NUMBERS as error:
+            raise _Unrehearsed(first_line(error)) from error
+        except (AssayError, MemoryError):
+            raise
+        except Exception as error:
+            if self.memory.made_up > made_up or "FakeTensor" in str(error):
+                raise _Unrehearsed(first_line(error)) from error
+            raise ConfigError.of(self._problem(error, split)) from error
+
+    def _problem(self, error: Exception, split: str) -> Problem:
+        cause = f"{type(error).__name__}: {first_line(error)}"
+        place = f" at {raised_in(error)}" if raised_in(error) else ""
+        data = "" if split == "train" else f" of {split}"
+        if self.loss.where():
+            return Problem(
+                "the loss cannot take the model's output and the dataset's targets",
+                key="loss",
+                found=f"{self.loss.inputs()}: {cause}{place}",
+                hint="see the loss's documentation for the shapes that it compares",
+            )
+        if self.trace.where():
+            return Problem(
+                f"the data{data} does not fit {self.trace.where()}",
+                key="model",
+                found=f"an input {self.trace.inputs()}: {cause}{place}",
+                hint="give the layer the size of its input; see what the layers before it make of the data's shape",
+            )
+        return Problem(f"a step of training{data} fails: {cause}", key="trainer", found=f"raised{place}" if place else "")
+
+
+def _state_bytes(trainer: BaseTrainer) -> int:
+    """What a checkpoint holds of tensors."""
+    average = trainer.average.state_dict() if trainer.average is not None else {}
+    return _bytes(trainer.model.state_dict()) + _bytes(trainer.optimizer.state_dict()["state"]) + _bytes(average)
+
+
+def _bytes(nested: Any) -> int:
+    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(nested) if isinstance(leaf, Tensor))
+
+
+@contextmanager
+def _defaults(checked: Checked, device: torch.device) -> Iterator[None]:
+    """New tensors are on the device and in the precision of the run; generators are left as they were."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64 if checked.config.host.precision == "float64" else torch.float32)
+    try:
+        place = contextlib.nullcontext() if device.type == "cpu" else device
+        with torch.random.fork_rng(devices=[]), place:
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _copied(checked: Checked, mode: FakeTensorMode, device: torch.device) -> Checked:
+    """Modules that are ready are copied into the mode: a step must leave them as they are."""
+    copies: dict[Any, Bound] = {}
+    for at, bound in checked.components.items():
+        if bound.is_ready and isinstance(bound.obj, nn.Module) and at[0] in ("model", "loss"):
+            module = copy.deepcopy(bound.obj).to(device, torch.get_default_dtype())
+            with FakeCopyMode(mode):
+                copies[at] = replace(bound, obj=copy.deepcopy(module))
+    return replace(checked, components={**checked.components, **copies})
