@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from assay.cli import delivery, describing, listing, training
+from assay.cli import checking, delivery, describing, listing, training
 
 __all__ = ["app"]
 
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(training.train)
+app.command()(checking.check)
 app.command()(training.test)
 app.command()(listing.runs)
 app.command()(listing.show)

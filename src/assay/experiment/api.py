@@ -13,7 +13,7 @@ from assay.config.check import Checked
 from assay.config.components import Allowed, project_root
 from assay.config.load import load
 from assay.errors import ConfigError, DataError, Problem
-from assay.experiment.checking import examined
+from assay.experiment.checking import checked, examined
 from assay.experiment.objects import SLOTS, with_objects
 from assay.store.journal import read
 from assay.store.run_folder import RunFolder, find_run
@@ -67,13 +67,13 @@ def train(
         source = source or before.config
     elif source is None:
         raise ConfigError.of(Problem("no configuration is given", hint="--config=configs/runs/default.json"))
-    checked = examined(source, overrides, allowed, objects).checked()
+    whole = checked(examined(source, overrides, allowed, objects))
 
     from rich.console import Console
 
     from assay.experiment.training import Request, start, take_up
 
-    request = Request(checked, allowed, Console(quiet=quiet), objects, tuple(allow_change))
+    request = Request(whole, allowed, Console(quiet=quiet), objects, tuple(allow_change))
     folder, built = start(request) if before is None else take_up(before, request)
     return Run(folder, allowed, objects, built)
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.config.check import Examined, examine
+from assay.config.check import Checked, Examined, examine
 from assay.config.components import Allowed, project_root
 from assay.config.load import load
+from assay.errors import ConfigError
 from assay.experiment.catalog import KINDS
 
-__all__ = ["examined"]
+__all__ = ["checked", "examined"]
 
 
 def examined(
@@ -20,7 +21,7 @@ def examined(
     allowed: Allowed | None = None,
     objects: Mapping[str, Any] | None = None,
 ) -> Examined:
-    """Read a configuration and find every mistake in it; `.checked()` of what comes back raises them.
+    """Read a configuration and find every mistake in it; `checked` raises them.
 
     Args:
         config: a file, or a mapping of the same shape.
@@ -32,3 +33,16 @@ def examined(
         ConfigError: a file is missing or cannot be read, or a setting cannot be applied.
     """
     return examine(load(config, overrides), KINDS, allowed or Allowed(project_root()), objects)
+
+
+def checked(found: Examined) -> Checked:
+    """The configuration, which has no mistakes that can be seen without its data.
+
+    Raises:
+        ConfigError: with every mistake, and what the constructors of components say in which none was found.
+    """
+    if found.problems and found.components:
+        from assay.experiment.trials import try_all
+
+        raise ConfigError(list(dict.fromkeys([*found.problems, *try_all(found)])))
+    return found.checked()

@@ -17,8 +17,7 @@ class LiveStorages(TorchDispatchMode):
     """Counts the bytes of every storage that an operation returns, until nothing holds it any more.
 
     Works on real tensors and, entered after a `FakeTensorMode`, on those that have no memory. There a number that is
-    read (`item()`) is not known: it is made up, and `made_up` counts how often, so that what follows from it can be
-    told from what is certain.
+    read (`item()`) is not known: with `makes_up_numbers` it is made up.
 
     Attributes:
         now, peak: bytes that are held, and the most that were at once.
@@ -26,13 +25,12 @@ class LiveStorages(TorchDispatchMode):
 
     def __init__(self, *, makes_up_numbers: bool = False) -> None:
         super().__init__()
-        self.now = self.peak = self.made_up = 0
+        self.now = self.peak = 0
         self._makes_up_numbers = makes_up_numbers
         self._sizes: dict[int, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self._makes_up_numbers and func is torch.ops.aten._local_scalar_dense.default:
-            self.made_up += 1
             tensor: Tensor = args[0]
             if tensor.dtype is torch.bool:
                 return False  # `if broken.any(): raise` is what booleans are mostly read for

@@ -13,13 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeCopyMode,
-    FakeTensorMode,
-    UnsupportedOperatorException,
-)
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -35,14 +29,6 @@ from assay.trainer.batches import count_samples, split_batch
 from assay.trainer.state import StepResult
 
 __all__ = ["Rehearsed", "rehearse"]
-
-# What a step on paper cannot do: a shape or a branch that depends on the numbers themselves.
-_NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
-
-
-class _Unrehearsed(Exception):
-    """The step depends on numbers that tensors without memory do not have; nothing is wrong with it for all we know."""
-
 
 @dataclass(frozen=True)
 class Rehearsed:
@@ -72,8 +58,8 @@ class Rehearsed:
 def rehearse(checked: Checked, data: Splits, batches: dict[str, Any], device: torch.device) -> Rehearsed:
     """Build everything and take a step, with the shapes and types of real batches.
 
-    Where the step depends on the numbers themselves, it is taken on two real samples of each batch and on the CPU, by
-    a model that is really there; of that the memory of a whole batch cannot be told.
+    What fails without numbers may be at fault or may need them (a branch on a value, a conversion to NumPy): then two
+    real samples of each batch decide, on the CPU, with a model that is really there.
 
     Args:
         batches: a batch of every split.
@@ -81,28 +67,23 @@ def rehearse(checked: Checked, data: Splits, batches: dict[str, Any], device: to
     Raises:
         ConfigError: a component cannot be built, or a layer, the loss or the optimizer cannot take what it is given.
     """
-    with _defaults(checked, device):
-        try:
+    try:
+        with _defaults(checked, device):
             return _on_paper(checked, data, batches, device)
-        except _Unrehearsed:
-            pass
-    host = torch.device("cpu")
-    few = {split: split_batch(batch, 2)[0] for split, batch in batches.items()}
-    with _defaults(checked, host):
-        return replace(_rehearsed(assemble(checked, data, host), few, LiveStorages()), peak_bytes=None)
+    except ConfigError:
+        host = torch.device("cpu")
+        few = {split: split_batch(batch, 2)[0] for split, batch in batches.items()}
+        with _defaults(checked, host):
+            step = _rehearsed(assemble(_copied(checked, host), data, host), few, LiveStorages())
+        return replace(step, peak_bytes=None)
 
 
 def _on_paper(checked: Checked, data: Splits, batches: dict[str, Any], device: torch.device) -> Rehearsed:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    copied = _copied(checked, mode, device)
+    copied = _copied(checked, device, mode)
     with mode, LiveStorages(makes_up_numbers=True) as memory, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is worth a warning comes again in the run, on real tensors
-        try:
-            trainer = assemble(copied, data, device, on_paper=True)
-        except ConfigError as error:
-            if memory.made_up or "FakeTensor" in str(error):
-                raise _Unrehearsed(str(error)) from error
-            raise
+        trainer = assemble(copied, data, device, on_paper=True)
         trainer.reads_numbers = False
         trainer.scaler = torch.amp.GradScaler(device.type, enabled=False)
         without_numbers = {split: tree_map_only(Tensor, mode.from_tensor, batch) for split, batch in batches.items()}
@@ -171,17 +152,12 @@ class _Step:
 
     @contextmanager
     def _told(self, split: str) -> Iterator[None]:
-        made_up = self.memory.made_up
         try:
             with self.trace.watching(), self.loss.watching():
                 yield
-        except _NEEDS_NUMBERS as error:
-            raise _Unrehearsed(first_line(error)) from error
         except (AssayError, MemoryError):
             raise
         except Exception as error:
-            if self.memory.made_up > made_up or "FakeTensor" in str(error):
-                raise _Unrehearsed(first_line(error)) from error
             raise ConfigError.of(self._problem(error, split)) from error
 
     def _problem(self, error: Exception, split: str) -> Problem:
@@ -228,12 +204,12 @@ def _defaults(checked: Checked, device: torch.device) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _copied(checked: Checked, mode: FakeTensorMode, device: torch.device) -> Checked:
-    """Modules that are ready are copied into the mode: a step must leave them as they are."""
+def _copied(checked: Checked, device: torch.device, mode: FakeTensorMode | None = None) -> Checked:
+    """Modules that are ready are copied, into the mode: a step must leave them as they are."""
     copies: dict[Any, Bound] = {}
     for at, bound in checked.components.items():
         if bound.is_ready and isinstance(bound.obj, nn.Module) and at[0] in ("model", "loss"):
             module = copy.deepcopy(bound.obj).to(device, torch.get_default_dtype())
-            with FakeCopyMode(mode):
+            with FakeCopyMode(mode) if mode else contextlib.nullcontext():
                 copies[at] = replace(bound, obj=copy.deepcopy(module))
     return replace(checked, components={**checked.components, **copies})

@@ -18,6 +18,7 @@ from assay.experiment.build import Built, build
 from assay.experiment.changes import differences, refuse_inexact
 from assay.experiment.failures import explained
 from assay.experiment.findings import placed
+from assay.experiment.preflight import preflight
 from assay.logger import launch
 from assay.store.environment import environment, snapshot_code
 from assay.store.journal import Journal, cut
@@ -54,7 +55,7 @@ def start(request: Request) -> tuple[RunFolder, Built]:
         AssayError: the configuration, the data, or what happened during the run.
     """
     checked = request.checked
-    built = build(checked)
+    built = build(checked, preflight(checked).data)
     config = checked.config
     run = RunFolder.create(Path(config.folder), config.project, config.name)
     lock = Lock(run.lock)
