@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -81,7 +82,7 @@ def rehearse(checked: Checked, data: Splits, batches: dict[str, Any], device: to
 def _on_paper(checked: Checked, data: Splits, batches: dict[str, Any], device: torch.device) -> Rehearsed:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     copied = _copied(checked, device, mode)
-    with mode, LiveStorages(makes_up_numbers=True) as memory, warnings.catch_warnings():
+    with mode, LiveStorages(makes_up_numbers=True) as memory, _CopiesOnPaper(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is worth a warning comes again in the run, on real tensors
         trainer = assemble(copied, data, device, on_paper=True)
         trainer.reads_numbers = False
@@ -110,6 +111,20 @@ def _rehearsed(trainer: BaseTrainer, batches: dict[str, Any], memory: LiveStorag
         results,
         maker,
     )
+
+
+class _CopiesOnPaper(TorchFunctionMode):
+    """`copy.deepcopy` of a tensor without memory makes another one; torch's own copies memory that is not there."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not Tensor.__deepcopy__:
+            return func(*args, **(kwargs or {}))
+        tensor, memo = args
+        if id(tensor) not in memo:
+            made = torch.empty_like(tensor.detach())
+            is_parameter, trained = isinstance(tensor, nn.Parameter), tensor.requires_grad
+            memo[id(tensor)] = nn.Parameter(made, trained) if is_parameter else made.requires_grad_(trained)
+        return memo[id(tensor)]
 
 
 class _Step:
