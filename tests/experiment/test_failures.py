@@ -25,6 +25,15 @@ class Wrong(nn.Module):
     def forward(self, x):
         return self.body(x)
 
+class Late(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+        self.calls = 0
+    def forward(self, x):
+        self.calls += 1
+        return self.body(x if self.calls < 6 else x[:, :, :7])
+
 class Unbuilt(nn.Module):
     def __init__(self):
         super().__init__()
@@ -53,10 +62,17 @@ def failed(project: Path, config: dict[str, Any]) -> AssayError:
     return caught.value
 
 
-def test_a_shape_that_does_not_fit_names_the_layer(project: Path, tiny: Tiny) -> None:
+def test_a_shape_that_does_not_fit_names_the_layer_and_leaves_no_folder(project: Path, tiny: Tiny) -> None:
     error = failed(project, tiny({"model": "wrong_nets:Wrong"}))
     assert isinstance(error, ConfigError)
-    assert "in layer 'body.1' of Wrong" in str(error)
+    assert "does not fit layer 'body.1', Linear(in_features=65" in str(error)
+    assert not (project / "saved").exists()
+
+
+def test_a_shape_that_stops_fitting_during_the_run_names_the_layer(project: Path, tiny: Tiny) -> None:
+    error = failed(project, tiny({"model": "wrong_nets:Late"}))
+    assert isinstance(error, ConfigError)
+    assert "in layer 'body.1' of Late" in str(error)
     run = assay.open("last")
     assert run.status["state"] == "failed"
     assert "Traceback" in (run.path / "crash.txt").read_text()

@@ -151,16 +151,18 @@ def test_one_cycle_by_batches_equals_torchs_own(project: Path, tiny: Tiny) -> No
 
 
 class Watching(DefaultTrainer):
-    """Keeps what the model was given."""
+    """Keeps what the model was given in the run; what it is given on paper before has no numbers."""
 
     seen: dict[str, list[torch.Tensor]]
 
     def train_step(self, batch: Any) -> Any:
-        Watching.seen["train"].append(batch[0])
+        if type(batch[0]) is torch.Tensor:
+            Watching.seen["train"].append(batch[0])
         return super().train_step(batch)
 
     def evaluate_step(self, batch: Any) -> Any:
-        Watching.seen["evaluated"].append(batch[0])
+        if type(batch[0]) is torch.Tensor:
+            Watching.seen["evaluated"].append(batch[0])
         return super().evaluate_step(batch)
 
 

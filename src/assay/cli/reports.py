@@ -34,7 +34,7 @@ def print_report(file: Path, report: Report, *, as_json: bool) -> None:
     rows = [
         ("model", f"{report.model}, {report.parameters:,} parameters{trained}"),
         ("FLOPs", f"{_scaled(report.flops_per_sample)} for one sample forward (a multiply-add is 2)"),
-        ("memory", f"{_size(report.peak_memory)} in a training step, estimated; {_size(report.free_memory)} free"),
+        ("memory", f"{_size(report.peak_memory)} in a training step (estimate); {_size(report.free_memory)} free"),
         ("samples", samples),
         ("steps", _steps(report)),
         (

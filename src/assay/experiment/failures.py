@@ -35,7 +35,7 @@ def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
     layer = _layer(frames, model)
     outside = [frame for frame in frames if not str(frame.f_globals.get("__name__", "")).startswith("assay.")]
     if layer is None and not outside:
-        return AssayError(f"a bug in assay: {type(error).__name__}: {_first_line(error)}", hint=kept)
+        return AssayError(f"a bug in assay: {type(error).__name__}: {first_line(error)}", hint=kept)
     where = f"in layer {layer!r} of {type(model).__name__}" if layer is not None else "in a component"
     last = frames[-1].f_code
     return ConfigError.of(

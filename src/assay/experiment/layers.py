@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class LayerTrace:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._running: list[_Call] = []
-        self._makers: list[tuple[str, nn.Module, Tensor]] = []
+        self._makers: list[tuple[str, nn.Module, weakref.ref[Tensor]]] = []  # a tensor held would count as memory
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -61,7 +62,7 @@ class LayerTrace:
         """The innermost layer that gave `output`, or that ran last before it was made; of those with weights."""
         leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
         for name, module, made in self._makers:
-            if any(made is leaf for leaf in leaves):
+            if any(made() is leaf for leaf in leaves):
                 return self._worded(name, module)
         for name, module, _ in reversed(self._makers):
             if next(module.parameters(recurse=False), None) is not None:
@@ -85,7 +86,7 @@ class LayerTrace:
             while self._running and self._running.pop().module is not module:
                 pass  # one that left by an exception which its caller bore
             if isinstance(output, Tensor):
-                self._makers.append((name, module, output))
+                self._makers.append((name, module, weakref.ref(output)))
 
         return leave
 

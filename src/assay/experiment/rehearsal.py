@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import math
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from assay.config.binding import Bound
 from assay.config.check import Checked
 from assay.data.splits import Splits
-from assay.errors import AssayError, ConfigError, Problem
+from assay.errors import AssayError, ConfigError, MemoryExhaustedError, Problem
 from assay.experiment.build import assemble
 from assay.experiment.layers import LayerTrace, first_line, raised_in
 from assay.experiment.live_storages import LiveStorages
@@ -82,8 +84,7 @@ def rehearse(checked: Checked, data: Splits, batches: dict[str, Any], device: to
 def _on_paper(checked: Checked, data: Splits, batches: dict[str, Any], device: torch.device) -> Rehearsed:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     copied = _copied(checked, device, mode)
-    with mode, LiveStorages(makes_up_numbers=True) as memory, _CopiesOnPaper(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is worth a warning comes again in the run, on real tensors
+    with mode, LiveStorages(makes_up_numbers=True) as memory, _CopiesOnPaper(), _silence():
         trainer = assemble(copied, data, device, on_paper=True)
         trainer.reads_numbers = False
         trainer.scaler = torch.amp.GradScaler(device.type, enabled=False)
@@ -172,6 +173,9 @@ class _Step:
                 yield
         except (AssayError, MemoryError):
             raise
+        except torch.OutOfMemoryError as error:
+            hint = "raise `trainer.args.accumulate`: the update stays the same, in smaller pieces"
+            raise MemoryExhaustedError(f"the device is out of memory: {first_line(error)}", hint) from error
         except Exception as error:
             raise ConfigError.of(self._problem(error, split)) from error
 
@@ -193,7 +197,9 @@ class _Step:
                 found=f"an input {self.trace.inputs()}: {cause}{place}",
                 hint="give the layer the size of its input; see what the layers before it make of the data's shape",
             )
-        return Problem(f"a step of training{data} fails: {cause}", key="trainer", found=f"raised{place}" if place else "")
+        stepping = any(frame.name == "step_optimizer" for frame in traceback.extract_tb(error.__traceback__))
+        key, what = ("optimizer", "the optimizer") if stepping else ("trainer", f"a step of training{data}")
+        return Problem(f"{what} fails: {cause}", key=key, found=f"raised{place}" if place else "")
 
 
 def _state_bytes(trainer: BaseTrainer) -> int:
@@ -204,6 +210,19 @@ def _state_bytes(trainer: BaseTrainer) -> int:
 
 def _bytes(nested: Any) -> int:
     return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(nested) if isinstance(leaf, Tensor))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What is worth a warning comes again in the run; torch logs a traceback of every misfit, which is told by us."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, logger.disabled = logger.disabled, True
+        try:
+            yield
+        finally:
+            logger.disabled = before
 
 
 @contextmanager
