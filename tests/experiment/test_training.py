@@ -99,7 +99,7 @@ class StopAt(DefaultTrainer):
         self.stop_at, self.number = stop_at, number
 
     def train_step(self, batch: Any) -> Any:
-        if self.progress.step == self.stop_at:
+        if self.progress.step == self.stop_at and type(batch[0]) is torch.Tensor:  # not on paper
             os.kill(os.getpid(), self.number)
         return super().train_step(batch)
 
