@@ -77,26 +77,32 @@ def _learning_rate(report: Report) -> list[str]:
 def _size(size: int | None) -> str:
     if size is None:
         return "unknown"
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            break
+    value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
         value /= 1024
-    else:
-        unit = "TiB"
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        units.pop(0)
+    return f"{value:.0f} {units[0]}" if units[0] == "B" or value >= 100 else f"{value:.1f} {units[0]}"
 
 
 def _scaled(number: int | None) -> str:
-    value = float(number or 0)
-    for unit in ("", "k", "M", "G"):
-        if value < 1000:
-            break
+    value, units = float(number or 0), ["", "k", "M", "G", "T"]
+    while value >= 1000 and len(units) > 1:
         value /= 1000
-    else:
-        unit = "T"
-    return f"{value:.3g} {unit}".rstrip()
+        units.pop(0)
+    return f"{value:.3g} {units[0]}".rstrip()
 
 
 def print_explained(explanation: Explanation, *, as_json: bool) -> None:
-    raise NotImplementedError
+    if as_json:
+        print_json(asdict(explanation))
+        return
+    for key, entry in explanation.values.items():
+        print(f"{key} = {orjson.dumps(entry['value']).decode()}")
+        print(f"  from:     {entry['from']}")
+        for old in entry.get("replaced", []):
+            print(f"  replaced: {orjson.dumps(old['value']).decode()} from {old['from']}")
+    if not explanation.values:
+        print(f"{explanation.key} is not set")
+    for name in ("meaning", "allowed", "default"):
+        if text := getattr(explanation, name):
+            print(textwrap.fill(f"  {name + ':':<9} {text}", 118, subsequent_indent=" " * 12))

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 __all__ = ["LiveStorages"]
 
 
-class LiveStorages(TorchDispatchMode):
+class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
     """Counts the bytes of every storage that an operation returns, until nothing holds it any more.
 
     Works on real tensors and, entered after a `FakeTensorMode`, on those that have no memory. There a number that is
@@ -24,7 +24,7 @@ class LiveStorages(TorchDispatchMode):
     """
 
     def __init__(self, *, makes_up_numbers: bool = False) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # nor here
         self.now = self.peak = 0
         self._makes_up_numbers = makes_up_numbers
         self._sizes: dict[int, int] = {}

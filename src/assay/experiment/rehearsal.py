@@ -33,6 +33,7 @@ from assay.trainer.state import StepResult
 
 __all__ = ["Rehearsed", "rehearse"]
 
+
 @dataclass(frozen=True)
 class Rehearsed:
     """What the step has shown.

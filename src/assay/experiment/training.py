@@ -16,6 +16,7 @@ from assay.config.components import Allowed
 from assay.errors import Interrupted, RunBusyError
 from assay.experiment.build import Built, build
 from assay.experiment.changes import differences, refuse_inexact
+from assay.experiment.explaining import origins
 from assay.experiment.failures import explained
 from assay.experiment.findings import placed
 from assay.experiment.preflight import preflight
@@ -168,7 +169,7 @@ def _describe(run: RunFolder, checked: Checked, built: Built, request: Request) 
     """Write all that says what this run is, before its first step."""
     complete = {**checked.complete, "host": {**checked.complete["host"], **built.host}}
     write_json(run.config, complete)
-    write_json(run.origin, checked.origin)
+    write_json(run.origin, origins(checked))
     write_json(run.environment, {**environment(request.allowed.root), "device": built.host["device"]})
     write_json(run.transforms, concealed_in({"dataset": asdict(built.data.info), **built.data.describe()}))
     write_json(run.measurements, built.trainer.measurements())
