@@ -97,7 +97,6 @@ def _rehearsed(trainer: BaseTrainer, batches: dict[str, Any], memory: LiveStorag
     tree_map_only(Tensor, memory.count, batches["train"])
     step = _Step(trainer, memory)
     results, flops = step.forward(batches["train"])
-    maker = step.trace.maker_of(results[0].output) if results else ""
     peak = step.update(batches["train"])
     for split in ("validation", "test"):
         if split in batches:
@@ -111,7 +110,7 @@ def _rehearsed(trainer: BaseTrainer, batches: dict[str, Any], memory: LiveStorag
         peak,
         _state_bytes(trainer),
         results,
-        maker,
+        step.maker,
     )
 
 
@@ -132,6 +131,7 @@ class _CopiesOnPaper(TorchFunctionMode):
 class _Step:
     def __init__(self, trainer: BaseTrainer, memory: LiveStorages) -> None:
         self.trainer, self.memory = trainer, memory
+        self.maker = ""
         self.trace, self.loss = LayerTrace(trainer.model), LayerTrace(trainer.loss)
 
     def forward(self, batch: Any) -> tuple[list[StepResult], int | None]:
@@ -141,11 +141,21 @@ class _Step:
             return [], None
         trainer.model.train()
         results = []
-        with FlopCounterMode(display=False) as counter, torch.no_grad(), self._told("train"):
+        calls: list[tuple[Any, Any]] = []
+        handle = trainer.model.register_forward_pre_hook(lambda _, *given: calls.append(given), with_kwargs=True)
+        with self._told("train"):
             for micro in split_batch(batch, math.ceil(count_samples(batch) / trainer.accumulate)):
                 with trainer.autocast():
-                    results.append(trainer.train_step(trainer.to_device(micro)))
-        return results, round(counter.get_total_flops() / count_samples(batch))
+                    result = trainer.train_step(trainer.to_device(micro))
+                self.maker = self.maker or self.trace.maker_of(result.output)
+                results.append(replace(result, loss=result.loss.detach(), output=_detached(result.output)))
+        handle.remove()
+        if not calls:
+            return results, None
+        # A pass of its own: the counter bears no torch.autograd.grad, which a step may hold.
+        with FlopCounterMode(display=False) as counter, torch.no_grad(), trainer.autocast():
+            trainer.model(*calls[0][0], **calls[0][1])
+        return results, round(counter.get_total_flops() / results[0].count)
 
     def update(self, batch: Any) -> int:
         """One update; the most memory that this and every later one needs, in bytes."""
@@ -201,6 +211,11 @@ class _Step:
         stepping = any(frame.name == "step_optimizer" for frame in traceback.extract_tb(error.__traceback__))
         key, what = ("optimizer", "the optimizer") if stepping else ("trainer", f"a step of training{data}")
         return Problem(f"{what} fails: {cause}", key=key, found=f"raised{place}" if place else "")
+
+
+def _detached(nested: Any) -> Any:
+    """Without the graph behind it, which would count as memory."""
+    return tree_map_only(Tensor, Tensor.detach, nested)
 
 
 def _state_bytes(trainer: BaseTrainer) -> int:
