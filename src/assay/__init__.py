@@ -2,6 +2,7 @@
 
     run = assay.train("configs/runs/default.json")
     run = assay.open("saved/digits/...")
+    report = assay.check("configs/runs/default.json")
 
 Importing assay does not import torch; a training that starts does.
 """
@@ -11,14 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "open", "train"]
+__all__ = ["__version__", "check", "open", "train"]
 
 if TYPE_CHECKING:
-    from assay.experiment.api import open, train
+    from assay.experiment.api import check, open, train
 
 
 def __getattr__(name: str) -> object:
-    if name in ("open", "train"):
+    if name in ("check", "open", "train"):
         from assay.experiment import api
 
         return getattr(api, name)

@@ -117,6 +117,23 @@ def test_one_process_goes_from_project_to_project_with_modules_of_the_same_name(
         assert find(kind, "samename_parts:Part", Allowed(folder)).size == project
 
 
+def test_what_a_project_imports_of_assay_stays_when_the_process_goes_to_another_project(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from assay.config.components import Allowed, import_path
+for name in ("one", "two"):
+    (Path(name)).mkdir()
+    (Path(name) / "own.py").write_text("from assay.data.datasets.base import BaseDataset")
+    import_path("own:BaseDataset", Allowed(Path(name).resolve()))
+    base = sys.modules["assay.data.datasets.base"]
+    first = base if name == "one" else first
+assert base is first
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_component_may_lie_in_folders_without_init(tmp_path: Path) -> None:
     folder = tmp_path / "bare_folder" / "inner"
     folder.mkdir(parents=True)

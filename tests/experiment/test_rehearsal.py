@@ -165,3 +165,10 @@ def test_a_preflight_changes_no_number_of_the_run(look: Callable[..., Preflight]
     look()
     assert torch.equal(state, torch.get_rng_state())
     assert torch.get_default_dtype() is torch.float32
+
+
+def test_a_check_from_python_takes_objects_and_gives_the_figures(project: Path, tiny: Tiny) -> None:
+    made = assay.check(tiny(), model=nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+    assert made.parameters == 650
+    with pytest.raises(ConfigError, match=r"check\(\) has no argument 'modell'"):
+        assay.check(tiny(), modell=nn.Linear(1, 1))

@@ -187,7 +187,9 @@ def import_path(path: str, allowed: Allowed | None = None) -> Any:
         raise Refused(_import_problem(module_name, error, allowed)) from error
     finally:
         if allowed and spec:
-            _of_projects.update(dict.fromkeys(set(sys.modules) - before, allowed.root))
+            # Those of assay that a project's module was the first to import stay: there is one BaseLogger.
+            new = [name for name in set(sys.modules) - before if name.partition(".")[0] != "assay"]
+            _of_projects.update(dict.fromkeys(new, allowed.root))
     file = getattr(module, "__file__", None)
     if spec and spec.origin and file and Path(file).resolve() != Path(spec.origin).resolve():
         raise Refused(

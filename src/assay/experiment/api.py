@@ -1,4 +1,4 @@
-"""assay from Python: `train` a configuration, `open` a run.
+"""assay from Python: `train` or `check` a configuration, `open` a run.
 
 What imports torch is imported inside: a mistake in a configuration is told before that, and figures are read without.
 """
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from assay.experiment.build import Built
+    from assay.experiment.preflight import Report
 
-__all__ = ["Run", "open", "train"]
+__all__ = ["Run", "check", "open", "train"]
 
 
 def train(
@@ -53,21 +54,9 @@ def train(
     Raises:
         AssayError: one of its subclasses says what; this function never ends the process.
     """
-    unknown = sorted(set(components) - set(SLOTS))
-    if unknown:
-        expected = ", ".join(SLOTS)
-        raise ConfigError.of(Problem(f"train() has no argument {unknown[0]!r}", found=unknown[0], expected=expected))
     allowed = Allowed(project_root(), tuple(allow))
-    source: Path | Mapping[str, Any] | None = Path(config) if isinstance(config, (str, Path)) else config
-    objects: dict[str, Any] = {}
-    if components or isinstance(source, Mapping):
-        source, objects = with_objects(_as_mapping(source, resume), components, allowed)
     before = find_run(str(resume)) if resume is not None else None
-    if before is not None:
-        source = source or before.config
-    elif source is None:
-        raise ConfigError.of(Problem("no configuration is given", hint="--config=configs/runs/default.json"))
-    whole = checked(examined(source, overrides, allowed, objects))
+    whole, objects = _whole("train", config, before, overrides, allowed, components)
 
     from rich.console import Console
 
@@ -76,6 +65,25 @@ def train(
     request = Request(whole, allowed, Console(quiet=quiet), objects, tuple(allow_change))
     folder, built = start(request) if before is None else take_up(before, request)
     return Run(folder, allowed, objects, built)
+
+
+def check(
+    config: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    **components: Any,
+) -> Report:
+    """Find out whether a run would start, and how large it is; the arguments are those of `train`.
+
+    Raises:
+        AssayError: with everything that is wrong.
+    """
+    whole, _ = _whole("check", config, None, overrides, Allowed(project_root(), tuple(allow)), components)
+
+    from assay.experiment.preflight import preflight, report
+
+    return report(preflight(whole))
 
 
 def open(run: str | Path, *, allow: Sequence[str] = (), **components: Any) -> Run:
@@ -200,13 +208,35 @@ class Run:
         return examined(self.folder.config, (), self._allowed, self._objects).checked()
 
 
-def _as_mapping(source: Path | Mapping[str, Any] | None, resume: str | Path | None) -> Mapping[str, Any]:
+def _whole(
+    caller: str,
+    config: str | Path | Mapping[str, Any] | None,
+    before: RunFolder | None,
+    overrides: Sequence[str],
+    allowed: Allowed,
+    components: Mapping[str, Any],
+) -> tuple[Checked, dict[str, Any]]:
+    """The configuration without mistakes, and the objects of Python that stand in it."""
+    unknown = sorted(set(components) - set(SLOTS))
+    if unknown:
+        expected = ", ".join(SLOTS)
+        problem = Problem(f"{caller}() has no argument {unknown[0]!r}", found=unknown[0], expected=expected)
+        raise ConfigError.of(problem)
+    source: Path | Mapping[str, Any] | None = Path(config) if isinstance(config, (str, Path)) else config
+    objects: dict[str, Any] = {}
+    if components or isinstance(source, Mapping):
+        source, objects = with_objects(_as_mapping(source, before), components, allowed)
+    if before is not None:
+        source = source or before.config
+    elif source is None:
+        raise ConfigError.of(Problem("no configuration is given", hint="--config=configs/runs/default.json"))
+    return checked(examined(source, overrides, allowed, objects)), objects
+
+
+def _as_mapping(source: Path | Mapping[str, Any] | None, before: RunFolder | None) -> Mapping[str, Any]:
     """A configuration that objects can be put into."""
     if isinstance(source, Mapping):
         return source
     if source is None:
-        return find_run(str(resume)).read_config() if resume is not None else {}
-    loaded = load(source)
-    if loaded.problems:
-        raise ConfigError(loaded.problems)
-    return loaded.raw
+        return before.read_config() if before is not None else {}
+    return load(source).data
