@@ -69,6 +69,12 @@ def test_a_shape_that_does_not_fit_names_the_layer_and_leaves_no_folder(project:
     assert not (project / "saved").exists()
 
 
+def test_without_the_preflight_a_shape_is_found_by_the_first_step(project: Path, tiny: Tiny) -> None:
+    (project / "wrong_nets.py").write_text(NETS)
+    with pytest.raises(ConfigError, match=r"the run stopped in layer 'body\.1' of Wrong"):
+        assay.train(tiny({"model": "wrong_nets:Wrong"}), preflight=False, quiet=True)
+
+
 def test_a_shape_that_stops_fitting_during_the_run_names_the_layer(project: Path, tiny: Tiny) -> None:
     error = failed(project, tiny({"model": "wrong_nets:Late"}))
     assert isinstance(error, ConfigError)

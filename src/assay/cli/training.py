@@ -27,6 +27,9 @@ def train(
         list[str] | None,
         typer.Option("--allow-change", metavar="KEY", help="On resume: a key that may differ from the run's."),
     ] = None,
+    preflight: Annotated[
+        bool, typer.Option("--preflight/--no-preflight", help="Look at a step on paper and a real batch first.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Check a configuration, run it, and leave a complete run folder."""
@@ -43,6 +46,7 @@ def train(
         overrides=overrides or (),
         allow=allow or (),
         allow_change=allow_change or (),
+        preflight=preflight,
         quiet=quiet,
     )
     if not quiet:

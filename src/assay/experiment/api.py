@@ -35,6 +35,7 @@ def train(
     overrides: Sequence[str] = (),
     allow: Sequence[str] = (),
     allow_change: Sequence[str] = (),
+    preflight: bool = True,
     quiet: bool = False,
     **components: Any,
 ) -> Run:
@@ -46,6 +47,7 @@ def train(
         overrides: texts such as `optimizer.args.lr=0.1`.
         allow: packages outside the project that components may come from.
         allow_change: keys that may differ on resume although the run is then no longer one run.
+        preflight: take a step on paper and look at a real batch first, as `check` does.
         quiet: print nothing.
         components: `dataset`, `loader`, `model`, `loss`, `metrics`, `optimizer`, `schedulers`, `trainer` or `loggers`:
             a class, an object, a name, or `{"type": ..., "args": {...}}` with a class as type (a list of them for
@@ -62,7 +64,7 @@ def train(
 
     from assay.experiment.training import Request, start, take_up
 
-    request = Request(whole, allowed, Console(quiet=quiet), objects, tuple(allow_change))
+    request = Request(whole, allowed, Console(quiet=quiet), objects, tuple(allow_change), preflight)
     folder, built = start(request) if before is None else take_up(before, request)
     return Run(folder, allowed, objects, built)
 

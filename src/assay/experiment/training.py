@@ -47,6 +47,7 @@ class Request:
     console: Console
     objects: Mapping[str, Any] = field(default_factory=dict)
     allow_change: Sequence[str] = ()
+    preflight: bool = True
 
 
 def start(request: Request) -> tuple[RunFolder, Built]:
@@ -56,7 +57,7 @@ def start(request: Request) -> tuple[RunFolder, Built]:
         AssayError: the configuration, the data, or what happened during the run.
     """
     checked = request.checked
-    built = build(checked, preflight(checked).data)
+    built = build(checked, preflight(checked).data if request.preflight else None)
     config = checked.config
     run = RunFolder.create(Path(config.folder), config.project, config.name)
     lock = Lock(run.lock)
