@@ -172,3 +172,11 @@ def test_a_check_from_python_takes_objects_and_gives_the_figures(project: Path, 
     assert made.parameters == 650
     with pytest.raises(ConfigError, match=r"check\(\) has no argument 'modell'"):
         assay.check(tiny(), modell=nn.Linear(1, 1))
+
+
+def test_a_metric_that_the_data_refuses_has_its_place(look: Callable[..., Preflight]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        look({"metrics": ["Accuracy", {"type": "TopKAccuracy", "args": {"k": 20}}]})
+    (problem,) = caught.value.problems
+    assert problem.key == "metrics.1"
+    assert problem.place is not None

@@ -6,7 +6,7 @@ import copy
 import inspect
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -79,6 +79,9 @@ class Bound:
         places += given.pop(self.parameters.spread, [])
         try:
             return self.obj(*places, **given)
+        except ConfigError as error:  # of one that says no key of its own, this is the place
+            own = [p if p.key or p.place else replace(p, key=self.key, place=self.place) for p in error.problems]
+            raise ConfigError(own) from error.__cause__
         except AssayError:
             raise
         except _ABOUT_ARGUMENTS as error:
@@ -88,7 +91,7 @@ class Bound:
                     self.place,
                     self.key,
                     found=conceal(f"{type(error).__name__}: {error}{_raised_at(error)}"),
-                    expected=", ".join(self.parameters.known),
+                    expected=", ".join(name for name in self.parameters.known if name != "params"),
                 )
             ) from error
 
