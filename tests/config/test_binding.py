@@ -55,6 +55,10 @@ def test_a_missing_argument_is_a_problem_unless_assay_gives_it() -> None:
     assert problems(OPTIMIZER, Net) == [((), "'It' needs the argument 'num_classes'")]
 
 
+def test_what_stands_under_a_mistyped_name_is_not_missing_as_well() -> None:
+    assert [path for path, _ in problems(ANY, nn.Linear, in_features=3, out_featurs=4)] == [("out_featurs",)]
+
+
 def test_problems_inside_an_argument_have_their_path() -> None:
     assert [path for path, _ in problems(OPTIMIZER, AdamW, betas=[0.9, "x"])] == [("betas", 1)]
 

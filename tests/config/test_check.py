@@ -129,7 +129,6 @@ def test_all_mistakes_come_at_once_each_with_its_place(tmp_path: Path) -> None:
         "sed": (2, 3),
         "data.dataset.type": (3, 23),
         "data.split.validation": (3, 56),
-        "model.type": (4, 13),
         "model.args.in_featurs": (4, 37),
         "loss.args.label_smoothing": (5, 68),
         "optimizer.agrs": (6, 32),

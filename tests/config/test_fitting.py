@@ -187,7 +187,9 @@ def test_the_value_is_not_shared_with_what_is_built() -> None:
 
 def test_annotations_are_described_in_words_of_json() -> None:
     assert describe(float | torch.Tensor) == "a number or a list of numbers"
-    assert describe(tuple[float, float]) == "a list [a number, a number]"
+    assert describe(tuple[float, float]) == "a list of 2 numbers"
+    assert describe(tuple[int, str]) == "a list [a whole number, a string]"
+    assert describe(tuple[float | str, float | str]) == "a list of 2, each a number or a string"
     assert describe(Annotated[int, Ge(1)] | None) == "a whole number of at least 1 or null"
     assert describe(Optional[Literal["a", "b"]]) == "one of 'a', 'b' or null"  # noqa: UP045
     assert describe(Stop) == "an object with patience, min_delta, colours"

@@ -54,6 +54,8 @@ def problems(config: dict[str, Any], *overrides: str) -> dict[str, Problem]:
         ("host.precision=bf16", 'did you mean "bfloat16"?'),
         ('checkpoints.keep_last="2"', "write 2 without quotes"),
         ("checkpoints.keep_last=2.0", "write 2"),
+        ('loss={"type": null}', ""),  # it has no default, so leaving it out does not help
+        ("host.precision=null", "leave it out"),
     ],
 )
 def test_hints_lead_to_where_it_belongs_and_how_to_write_it(setting: str, hint: str, tiny: Tiny) -> None:

@@ -127,6 +127,11 @@ def test_a_mistake_of_syntax_shows_its_line_with_a_caret() -> None:
     assert line[caret.index("^")] == ":"
 
 
+def test_what_a_tag_stands_for_is_not_looked_at_as_well() -> None:
+    document = parse_yaml("a: !!python/object/apply:os.system [x]", "a.yaml")
+    assert document.unread == {("a",)}
+
+
 def test_a_text_that_takes_long_to_read_is_not_read() -> None:
     (problem,) = parse_yaml("a: " + "x " * 200_000, "a.yaml").problems
     assert problem.message == "the configuration is too large for YAML"

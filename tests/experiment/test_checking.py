@@ -105,3 +105,29 @@ def test_a_class_of_the_project_is_imported_to_tell_all_mistakes(project: Path, 
     problems, how = told()
     assert how.startswith("True")
     assert any("'mine:Net' has no argument 'wide'" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "said"),
+    [
+        ('data.dataset={"type": "MNIST", "args": {"data_dir": "x"}}', "data.dataset.args.data_dir", "'root'"),
+        (
+            'schedulers=[{"type": "CosineAnnealingLR", "args": {"Tmax": 3}}]',
+            "schedulers.0.args.Tmax",
+            "did you mean 'T_max'?",
+        ),
+        (
+            'data.transforms.test=[{"type": "Resize", "args": {"size": 8, "interpolation": "bilinar"}}]',
+            "data.transforms.test.0.args.interpolation",
+            "did you mean 'bilinear'?",
+        ),
+        ("model.args.hidden=64", "model.args.hidden", "write [64]"),
+        ("optimizer.type=mylab:torch.hub.load", "optimizer.type", ""),
+        ("logging.tensorboard=true", "logging.tensorboard", "did you mean loggers?"),
+    ],
+)
+def test_a_mistake_leads_to_what_was_meant(project: Path, tiny: Tiny, setting: str, key: str, said: str) -> None:
+    (problem,) = examined(tiny(), [setting]).problems
+    assert problem.key == key
+    assert said in problem.hint
+    assert said or not problem.hint

@@ -115,8 +115,10 @@ def bind(
             problems += [((argument, *path), fault) for path, fault in _faults(name, known[argument], value, limit)]
         elif not bound.parameters.open:
             problems.append(((argument,), _unknown(name, argument, bound, kind)))
+    # What is there under a mistyped name is not missing as well.
+    misspelt = {_near(argument, bound, kind) for argument in args if argument not in known}
     for argument, parameter in known.items():
-        if parameter.required and argument not in args and argument not in kind.runtime:
+        if parameter.required and argument not in {*args, *kind.runtime, *misspelt}:
             expected = describe(parameter.annotation) if parameter.annotation is not Any else ""
             problems.append(((), Problem(f"{name!r} needs the argument {argument!r}", expected=expected)))
     return bound, problems
@@ -157,10 +159,10 @@ def _default(parameter: Parameter, limit: Limit | None) -> str:
 
 
 def _unknown(name: str, argument: str, bound: Bound, kind: Kind) -> Problem:
-    allowed = [known for known in bound.parameters.known if known not in kind.runtime]
     if bound.is_ready:
         return Problem(f"{name!r} is an object already and takes no arguments", found=argument)
-    near, other = meant(argument, allowed), elsewhere(argument)
+    near, other = _near(argument, bound, kind), elsewhere(argument)
+    allowed = [known for known in bound.parameters.known if known not in kind.runtime or known == near]
     hint = f"did you mean {near!r}?" if near else ""
     if not near and other and not other.startswith(f"{bound.key}."):
         hint = f"did you mean {other}?"
@@ -170,6 +172,13 @@ def _unknown(name: str, argument: str, bound: Bound, kind: Kind) -> Problem:
         expected=", ".join(allowed) or "no arguments",
         hint=hint,
     )
+
+
+def _near(argument: str, bound: Bound, kind: Kind) -> str:
+    """The argument that an unknown one stands for; one that assay gives where the configuration does not, last."""
+    known = bound.parameters.known
+    usual = [name for name in known if name not in kind.runtime]
+    return meant(argument, usual) or meant(argument, [name for name in known if name not in kind.reserved])
 
 
 def _fitted(parameter: Parameter | None, value: Any) -> Any:

@@ -15,6 +15,7 @@ import dataclasses
 import difflib
 import enum
 import inspect
+import json
 import math
 import numbers
 import pathlib
@@ -216,8 +217,17 @@ def _literal(annotation: Any, allowed: tuple[Any, ...], value: Any) -> Any:
 
 def _items(make: Any, annotation: Any, inner: tuple[Any, ...], value: Any) -> Any:
     if not isinstance(value, list | tuple):
-        raise Misfit.of(value, describe(annotation))
+        raise Misfit([((), WRONG_VALUE, show(value), describe(annotation), _as_list(inner[0], value))])
     return make(_each((index, inner[0], item) for index, item in enumerate(value)))
+
+
+def _as_list(member: Any, value: Any) -> str:
+    """How to write one value where a list of such is wanted."""
+    try:
+        fit(member, value)
+    except Misfit:
+        return ""
+    return f"write {json.dumps([value], ensure_ascii=False)[:60]}" if isinstance(value, str | int | float) else ""
 
 
 def _tuple(annotation: Any, inner: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
@@ -322,6 +332,8 @@ def describe(annotation: Any) -> str:
             return "a list"
         if len(inner) == 2 and inner[1] is Ellipsis:
             return _list_of(inner[0])
+        if len(inner) > 1 and len(set(inner)) == 1:
+            return _list_of(inner[0], len(inner))
         return f"a list [{', '.join(describe(member) for member in inner)}]"
     if base in MAPPINGS:
         return "an object"
@@ -343,9 +355,9 @@ def describe(annotation: Any) -> str:
     return getattr(base, "__name__", str(base))
 
 
-def _list_of(member: Any) -> str:
-    described = describe(member)
+def _list_of(member: Any, count: int | None = None) -> str:
+    described, many_of = describe(member), f"{count} " if count else ""
     for one, many in (("a whole number", "whole numbers"), ("a number", "numbers"), ("a string", "strings")):
         if described.startswith(one) and " or " not in described:
-            return f"a list of {many}{described.removeprefix(one)}"
-    return f"a list of {described}"
+            return f"a list of {many_of}{many}{described.removeprefix(one)}"
+    return f"a list of {count}, each {described}" if count else f"a list of {described}"

@@ -31,6 +31,7 @@ _ELSEWHERE = {
     "precision": "host.precision",
     "compile": "host.compile",
     "weights": "model.weights",
+    **dict.fromkeys(("tensorboard", "tensorboardX", "wandb", "mlflow", "sacred", "neptune", "comet"), "loggers"),
 }
 
 # Names of the same thing in other programs.

@@ -201,11 +201,20 @@ def _limited(schema: Schema, limit: Limit) -> Schema:
     """The schema with a range for every number in lists, or with the words that a text may be."""
     if isinstance(limit, tuple):
         words: Schema = {"enum": list(limit)}
-        others = [kind for kind in schema.get("type", _NO_TEXT) if kind != "string"]
-        return merged([words, {**schema, "type": others}]) if others else words
+        members = [_without_text(member) for member in schema.get("anyOf", [schema])]
+        return merged([words, *filter(None, members)]) if any(members) else words
     names = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
     bounds = {word: bound for name, word in names.items() if (bound := getattr(limit, name)) is not None}
     return _bounded(schema, bounds)
+
+
+def _without_text(schema: Schema) -> Schema:
+    """What the schema takes beside text; empty where that is nothing."""
+    if "enum" in schema:
+        others = [word for word in schema["enum"] if not isinstance(word, str)]
+        return {"enum": others} if others else {}
+    kinds = [kind for kind in schema.get("type", _NO_TEXT) if kind != "string"]
+    return {**schema, "type": kinds} if kinds else {}
 
 
 def _bounded(schema: Schema, bounds: Schema, depth: int = 3) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -67,4 +68,13 @@ def _hint(value: Any, expected: str) -> str:
 def out_of_range(limit: Limit, value: Any, whole: bool = False) -> list[Fault]:
     """What breaks a limit, inside lists as well."""
     message = WRONG_VALUE if isinstance(limit, tuple) else OUT_OF_RANGE
-    return [(path, message, show(found), words(limit, whole), "") for path, found in breaches(limit, value)]
+    return [
+        (path, message, show(found), words(limit, whole), _near(limit, found)) for path, found in breaches(limit, value)
+    ]
+
+
+def _near(limit: Limit, found: Any) -> str:
+    """The word that a wrong one most likely stands for."""
+    by_lower = {word.lower(): word for word in limit} if isinstance(limit, tuple) else {}
+    match = difflib.get_close_matches(str(found).lower(), by_lower, 1)
+    return f"did you mean {by_lower[match[0]]!r}?" if match else ""

@@ -90,6 +90,8 @@ def meant(name: str, kind: Kind, others: Iterable[Kind] = (), *, surely: bool = 
         return ""
     if near := nearest_component(last, names):
         return f"did you mean {near!r}?"
+    if last != name:
+        return ""
     everything = {known: other for other in others for known in other.names()}
     near = nearest(last, everything)
     return f"{near!r} is {a(everything[near].name)}: put it under {_section(everything[near])}" if near else ""

@@ -123,8 +123,10 @@ def _rewritten(kind: str, value: Any, at: At) -> str:
         return 'write {"name": value, …}, or leave it out'
     if kind in ("model_type", "model_attributes_type") and isinstance(value, list) and len(value) == 1:
         return "only one stands here: write it without the brackets"
-    if value is None:
+    if value is None and not _is_required(at):
         return "leave it out"
+    if value is None and at in _EXAMPLES:
+        return f"write {_EXAMPLES[at]}"
     if at == ("host", "device") and str(value).lower().startswith("gpu"):
         return 'did you mean "cuda"?'
     return ""
@@ -179,6 +181,12 @@ def _annotation(at: At) -> Any:
             if len(options) == 1 and type(None) in typing.get_args(found):
                 found = options[0]
     return found
+
+
+def _is_required(at: At) -> bool:
+    around, name = _annotation(at[:-1]), at[-1]
+    field = around.model_fields.get(name) if _is_section(around) else None
+    return field is not None and field.is_required()
 
 
 def _is_section(annotation: Any) -> bool:

@@ -137,6 +137,7 @@ class _Builder:
         if tag is not None:
             hint = "put it in quotes if it is a string" if str(tag) == "!" else "remove the tag"
             self.problem("a configuration has no tags", event, str(tag), "a plain value", hint, at)
+            self.document.unread.add(at)
         before = self.nodes
         if isinstance(event, MappingStartEvent):
             made: Any = self.mapping(at)

@@ -35,6 +35,7 @@ TRANSFORMS = Kind(
         "contrast": Interval(ge=0),
         "distortion_scale": Interval(ge=0, le=1),
         "hue": Interval(ge=-0.5, le=0.5),
+        "interpolation": ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos"),
         "kernel_size": Interval(ge=1),
         "magnitude": Interval(ge=0),
         "max_size": Interval(ge=1),
