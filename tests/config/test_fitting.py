@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NewType, Optional, Union
 
 import pytest
 import torch
-from annotated_types import Ge, Gt, Interval, Lt
+from annotated_types import Ge, Gt, Interval, Lt, MinLen
 
 from assay.config.fitting import Misfit, describe, fit
 
@@ -134,6 +134,7 @@ def test_values_fit_and_come_out_as_the_annotation_wants_them(annotation: Any, v
         (torch.Tensor, [[1, 2], [3]]),
         (torch.Tensor, [True]),
         (float | torch.Tensor, "0.1"),
+        (float | torch.Tensor, [0.1]),
         (Share, -0.1),
         (Share, "1e1"),
         (Share | None, 2),
@@ -168,7 +169,6 @@ def test_faults_of_a_dataclass_name_its_keys() -> None:
     assert [(path, wrong, hint) for path, wrong, _, _, hint in caught.value.faults] == [
         (("patienc",), "unknown key 'patienc'", "did you mean 'patience'?"),
         (("min_delta",), "has a wrong value", ""),
-        ((), "'patience' is missing", ""),
     ]
 
 
@@ -186,7 +186,8 @@ def test_the_value_is_not_shared_with_what_is_built() -> None:
 
 
 def test_annotations_are_described_in_words_of_json() -> None:
-    assert describe(float | torch.Tensor) == "a number or a list of numbers"
+    assert describe(float | torch.Tensor) == "a number"  # a tensor of one number
+    assert describe(torch.Tensor | None) == "a list of numbers or null"
     assert describe(tuple[float, float]) == "a list of 2 numbers"
     assert describe(tuple[int, str]) == "a list [a whole number, a string]"
     assert describe(tuple[float | str, float | str]) == "a list of 2, each a number or a string"
@@ -194,3 +195,14 @@ def test_annotations_are_described_in_words_of_json() -> None:
     assert describe(Optional[Literal["a", "b"]]) == "one of 'a', 'b' or null"  # noqa: UP045
     assert describe(Stop) == "an object with patience, min_delta, colours"
     assert describe(Mapping[str, int]) == "an object"
+
+
+def test_keys_that_are_positions_are_whole_numbers_and_all_that_are_not_are_told() -> None:
+    positions = Annotated[Mapping[Annotated[int, Ge(0)], float], MinLen(1)]
+    assert fit(positions, {"0": 1, "10": 2}) == {0: 1.0, 10: 2.0}
+    with pytest.raises(Misfit) as caught:
+        fit(positions, {"a": 1, "-1": 2, "05": 3, "5": "x"})
+    assert [path for path, *_ in caught.value.faults] == [("a",), ("-1",), ("05",), ("5",)]
+    with pytest.raises(Misfit) as caught:
+        fit(positions, {})
+    assert caught.value.faults[0][2:4] == ("an empty object", "an object with at least 1 entry")

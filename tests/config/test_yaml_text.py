@@ -73,7 +73,7 @@ def test_words_that_older_yaml_turned_into_other_things_are_strings(word: str) -
         ("a: &x {b: *x}", "this alias has no anchor before it", 1, 11),
         ("a: &x {b: 1}\n<<: *x", "YAML 1.2 has no merge keys", 2, 1),
         ("a: 1\n---\nb: 2", "there is a second document in this file", 2, 1),
-        ("%YAML 1.1\n---\na: 1", "configurations are YAML 1.2", 2, 1),
+        ("%YAML 1.1\n---\na: 1", "configurations are YAML 1.2", 1, 1),
         ("? [1]\n: 2", "a key is not a string", 1, 3),
         ("# nothing\n", "the configuration is empty", 2, 1),
         ("a: " + "[" * 60 + "]" * 60, "this is nested too deeply", 1, 54),

@@ -46,7 +46,7 @@ def test_an_argument_has_type_default_and_meaning(allowed: Allowed) -> None:
     assert arguments["nesterov"].meaning.startswith("enables Nesterov momentum")
     assert (arguments["momentum"].type, arguments["lr"].type) == (
         "a number of at least 0 and below 1",
-        "a number or a list of numbers (a number above 0)",
+        "a number above 0",
     )
     steps = {argument.name: argument for argument, _ in entry(KINDS["scheduler"], "OneCycleLR", allowed).arguments()}
     assert steps["epochs"].type == "a whole number of at least 1 or null"

@@ -137,6 +137,9 @@ def _faults(
             faults = faults or out_of_range(limit, value, whole=is_whole(annotation))
     except Misfit as misfit:
         faults = misfit.faults
+        if limit is not None and () not in (told := [fault[0] for fault in faults]):
+            more = out_of_range(limit, value, whole=is_whole(annotation))
+            faults = faults + [fault for fault in more if fault[0] not in told]
     for path, message, found, expected, hint in faults:
         about = ".".join([parameter.name, *(str(part) for part in path)]) if path else parameter.name
         text = f"{about!r} of {name!r} {message}" if message in (WRONG_VALUE, OUT_OF_RANGE) else f"{name!r}: {message}"
@@ -162,9 +165,12 @@ def _unknown(name: str, argument: str, bound: Bound, kind: Kind) -> Problem:
     if bound.is_ready:
         return Problem(f"{name!r} is an object already and takes no arguments", found=argument)
     near, other = _near(argument, bound, kind), elsewhere(argument)
-    allowed = [known for known in bound.parameters.known if known not in kind.runtime or known == near]
+    known = bound.parameters.known
+    # What assay gives, unless the configuration does, is named where it has a default.
+    allowed = [each for each in known if each not in kind.runtime or each == near or not known[each].required]
+    allowed = [each for each in allowed if each not in kind.reserved]
     hint = f"did you mean {near!r}?" if near else ""
-    if not near and other and not other.startswith(f"{bound.key}."):
+    if not near and other and other != f"{bound.key}.args.{argument}":
         hint = f"did you mean {other}?"
     return Problem(
         f"{name!r} has no argument {argument!r}",

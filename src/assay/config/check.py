@@ -14,6 +14,7 @@ from assay.config.across import problems_across
 from assay.config.binding import Bound, bind
 from assay.config.components import Allowed, Kind, Refused, Through, find, import_path, locate
 from assay.config.document import At, dotted
+from assay.config.hints import meant
 from assay.config.load import Source
 from assay.config.older import with_older_keys
 from assay.config.provenance import as_written, origin
@@ -238,8 +239,13 @@ class _Binder:
                 continue
             args = {name: value for name, value in group.items() if name != "match"}
             for path, problem in bind(kind, bound.name, bound.obj, args)[1]:
-                if path:
-                    self._add(problem, (*at, "groups", index, *path))
+                if not path:
+                    continue
+                if "match" not in group and meant(str(path[0]), ["match"]):
+                    problem = replace(problem, expected="match", hint="did you mean 'match'?")
+                elif problem.hint.startswith("leave it out"):
+                    problem = replace(problem, hint="leave it out for that of the optimizer")
+                self._add(problem, (*at, "groups", index, *path))
 
     def _add(self, problem: Problem, at: At) -> None:
         # What is wrong with a key shows no value, or the key itself.

@@ -250,6 +250,11 @@ def _check(kind: Kind, name: str, obj: Any, allowed: Allowed, others: tuple[Kind
         fits = any(issubclass(obj, through(base, None)) for base in kind.base)
     else:
         fits = kind.functions and inspect.isfunction(obj)
+    if fits and any(through(base, None) is obj for base in kind.base if base.partition(":")[2] == obj.__name__):
+        hint = f"name a subclass of it: {kind.name}s have names such as {min(kind.names())}"
+        raise Refused(
+            Problem(f"{name!r} is what every {kind.name} is made from, and none itself", found=name, hint=hint)
+        )
     if not fits:
         is_what = "a class" if inspect.isclass(obj) else f"a {type(obj).__name__}"
         wanted = " or ".join(base.partition(":")[2] for base in kind.base)

@@ -19,12 +19,13 @@ import json
 import math
 import numbers
 import pathlib
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from assay.config.limits import Limit, number, stated, words
+from assay.config.limits import Limit, fewest, number, stated, within, words
 from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE, Fault, Misfit, out_of_range, show
 from assay.config.signatures import parameters
 from assay.config.torch_values import dtype, tensor
@@ -36,9 +37,11 @@ __all__ = [
     "Misfit",
     "bare",
     "describe",
+    "fewest_of",
     "fit",
     "is_whole",
     "limit_of",
+    "members",
     "reader_of",
     "show",
 ]
@@ -73,8 +76,10 @@ def reader_of(annotation: Any) -> Callable[[Any], Any] | None:
     limit = limit_of(annotation)
     if limit is not None:
         return _limited(annotation, limit)
+    if least := fewest_of(annotation):
+        return _counted(annotation, least)
     annotation = bare(annotation)
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    origin, inner = typing.get_origin(annotation), members(annotation)
     base = origin or annotation
     if base is typing.Union or base is types.UnionType:
         return _union(annotation, inner)
@@ -94,6 +99,19 @@ def reader_of(annotation: Any) -> Callable[[Any], Any] | None:
     if inspect.isclass(base):
         return _class_reader(base)
     return None
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """What stands in the brackets of an annotation; a tensor beside a number is one number, and no list of them."""
+    inner = typing.get_args(annotation)
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    if is_union and any(bare(member) in (int, float) for member in inner):
+        return tuple(member for member in inner if not _is_tensor(member))
+    return inner
+
+
+def _is_tensor(annotation: Any) -> bool:
+    return (getattr(annotation, "__module__", ""), getattr(annotation, "__name__", "")) == ("torch", "Tensor")
 
 
 def bare(annotation: Any) -> Any:
@@ -120,6 +138,24 @@ def limit_of(annotation: Any) -> Limit | None:
     return stated(annotation.__metadata__) if typing.get_origin(annotation) is typing.Annotated else None
 
 
+def fewest_of(annotation: Any) -> int:
+    """How many members a list or an object must have, as `Annotated` says."""
+    return fewest(annotation.__metadata__) if typing.get_origin(annotation) is typing.Annotated else 0
+
+
+def _counted(annotation: Any, least: int) -> Callable[[Any], Any]:
+    """The reader of a list or an object that must have some members."""
+    reader = reader_of(bare(annotation)) or copy.deepcopy
+
+    def read(value: Any) -> Any:
+        if isinstance(value, list | tuple | Mapping) and len(value) < least:
+            expected = f"{describe(annotation)} with at least {least} {'entry' if least == 1 else 'entries'}"
+            raise Misfit.of(value, expected)
+        return reader(value)
+
+    return read
+
+
 def _limited(annotation: Any, limit: Limit) -> Callable[[Any], Any]:
     """The reader of what `Annotated` stands around, which minds the range."""
     inner = bare(annotation)
@@ -144,7 +180,7 @@ def _class_reader(cls: type) -> Callable[[Any], Any] | None:
         return lambda value: cls(_plain(str, value))
     if dataclasses.is_dataclass(cls):
         return lambda value: _dataclass(cls, value)
-    if (cls.__module__, cls.__name__) == ("torch", "Tensor"):
+    if _is_tensor(cls):
         return tensor
     if (cls.__module__, cls.__name__) == ("torch", "dtype"):
         return dtype
@@ -245,17 +281,28 @@ def _mapping(annotation: Any, inner: tuple[Any, ...], value: Any) -> dict[Any, A
     if not isinstance(value, Mapping):
         raise Misfit.of(value, describe(annotation))
     keys = list(value)
-    if inner[0] is int:  # JSON has no other keys than strings
-        bad = [key for key in keys if not (isinstance(key, int) or (isinstance(key, str) and _is_int(key)))]
+    if bare(inner[0]) is int:  # JSON has no other keys than strings
+        limit, expected = limit_of(inner[0]), f"{describe(inner[0])} as the key"
+        bad = [
+            key
+            for key in keys
+            if not (isinstance(key, int) or (isinstance(key, str) and _is_int(key)))
+            or (limit is not None and not within(limit, int(key)))
+        ]
         if bad:
-            raise Misfit([((bad[0],), WRONG_VALUE, show(bad[0]), "a whole number as the key", "")])
+            faults: list[Fault] = [((key,), WRONG_VALUE, str(key), expected, "") for key in bad]
+            try:
+                _each((key, inner[1], item) for key, item in value.items() if key not in bad)
+            except Misfit as misfit:
+                faults += misfit.faults
+            raise Misfit(faults)
         keys = [int(key) for key in keys]
     items = _each((key, inner[1], item) for key, item in value.items())
     return dict(zip(keys, items, strict=True))
 
 
 def _is_int(text: str) -> bool:
-    return text.removeprefix("-").isdecimal() and text.isascii()
+    return re.fullmatch("0|-?[1-9][0-9]{0,17}", text) is not None
 
 
 def _each(parts: Iterable[tuple[Any, Any, Any]]) -> list[Any]:
@@ -287,10 +334,12 @@ def _dataclass(cls: type, value: Any) -> Any:
     known = parameters(cls).known
     faults: list[Fault] = []
     fitted: dict[str, Any] = {}
+    meant: list[str] = []
     for name, item in value.items():
         if name not in known:
             near = difflib.get_close_matches(str(name), known, 1)
             hint = f"did you mean {near[0]!r}?" if near else ""
+            meant += near
             faults.append(((name,), f"unknown key {name!r}", "", ", ".join(known), hint))
             continue
         try:
@@ -298,7 +347,7 @@ def _dataclass(cls: type, value: Any) -> Any:
         except Misfit as misfit:
             faults += misfit.inside(name)
     for name, parameter in known.items():
-        if parameter.required and name not in value:
+        if parameter.required and name not in value and name not in meant:
             faults.append(((), f"{name!r} is missing", "", describe(parameter.annotation), ""))
     if not faults:
         try:
@@ -314,7 +363,7 @@ def describe(annotation: Any) -> str:
     annotation = bare(annotation)
     if limit is not None and annotation in (int, float):
         return words(limit, whole=annotation is int)
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    origin, inner = typing.get_origin(annotation), members(annotation)
     if annotation is None or annotation is types.NoneType:
         return "null"
     if origin is typing.Union or origin is types.UnionType:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from assay.config.components import nearest
 
-__all__ = ["elsewhere", "meant"]
+__all__ = ["elsewhere", "meant", "synonyms"]
 
 # Settings that users look for outside the component whose arguments they are.
 _ELSEWHERE = {
@@ -24,6 +24,10 @@ _ELSEWHERE = {
     "betas": "optimizer.args.betas",
     "batch_size": "data.loader.args.batch_size",
     "workers": "data.loader.args.workers",
+    "dataset": "data.dataset",
+    "loader": "data.loader",
+    "split": "data.split",
+    "transforms": "data.transforms",
     "root": "data.dataset.args.root",
     "label_smoothing": "loss.args.label_smoothing",
     "seed": "seed",
@@ -37,7 +41,6 @@ _ELSEWHERE = {
 # Names of the same thing in other programs.
 _SYNONYMS = {
     "learning_rate": ("lr",),
-    "learningrate": ("lr",),
     "rate": ("lr",),
     "wd": ("weight_decay",),
     "l2": ("weight_decay",),
@@ -94,14 +97,20 @@ _SYNONYMS = {
     "scheduler": ("schedulers",),
     "network": ("model",),
     "net": ("model",),
-    "dataloader": ("loader",),
-    "data_loader": ("loader", "data"),
+    "data_loader": ("loader",),
     "callbacks": ("trainer",),
     "run_name": ("name",),
     "project_name": ("project",),
     "save_dir": ("folder",),
     "output_dir": ("folder",),
     "checkpoint": ("checkpoints",),
+    "pattern": ("match",),
+    "regex": ("match",),
+    "val": ("validation",),
+    "dev": ("validation",),
+    "transform": ("transforms",),
+    "keep": ("keep_last",),
+    "interval": ("every",),
 }
 
 
@@ -111,10 +120,21 @@ def meant(name: str, known: Collection[str]) -> str:
     >>> meant("learning_rate", ["lr", "momentum"]), meant("momentun", ["lr", "momentum"])
     ('lr', 'momentum')
     """
-    plain = name.lower().replace("-", "_")
-    return next((other for other in _SYNONYMS.get(plain, ()) if other in known), "") or nearest(name, known)
+    return next((other for other in synonyms(name) if other in known), "") or nearest(name, known)
+
+
+def synonyms(name: str) -> tuple[str, ...]:
+    """What is called `name` in other programs."""
+    return _BY_LETTERS.get(_letters(name), ())
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+_BY_LETTERS = {_letters(name): others for name, others in _SYNONYMS.items()}
 
 
 def elsewhere(name: str) -> str:
     """The path at which a configuration has a setting of this name, or an empty string."""
-    return _ELSEWHERE.get(name) or _ELSEWHERE.get(meant(name, _ELSEWHERE) if name.lower() in _SYNONYMS else "", "")
+    return _ELSEWHERE.get(name) or _ELSEWHERE.get(meant(name, _ELSEWHERE) if _letters(name) in _BY_LETTERS else "", "")

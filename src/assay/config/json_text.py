@@ -17,8 +17,9 @@ __all__ = ["parse_json"]
 _SPACE = re.compile(r"[ \t\r\n]*")
 _COMMENT = re.compile(r"#[^\n]*|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][-+]?[0-9]+)?")
-_WORD = re.compile(r"[-+.\w$]+")
+_WORD = re.compile(r"[-+.\w$%]+")
 _QUOTED = re.compile(r'"[^"\\\n]*"')
+_SHOWN = (_WORD, _QUOTED, re.compile(r"\\(?:u[0-9A-Fa-f]{0,4}|[^\s\"])?"))
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]+')
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _LITERALS = {"true": True, "false": False, "null": None}
@@ -70,8 +71,9 @@ class _Parser:
     def shown(self, position: int) -> str:
         if position >= len(self.text):
             return "the end of the text"
-        word = _WORD.match(self.text, position) or _QUOTED.match(self.text, position)
-        return (word[0] if word else self.text[position])[:40].encode("unicode_escape").decode()
+        word = next((found for kind in _SHOWN if (found := kind.match(self.text, position))), None)
+        shown = (word[0] if word else self.text[position])[:40]
+        return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in shown)
 
     def skip(self) -> str:
         """Go past space and comments; the character that follows, or an empty string at the end."""
@@ -105,7 +107,12 @@ class _Parser:
         if character == "[":
             return self.items(at, depth)
         if character and character in "\"'":
-            return self.string()
+            known = len(self.document.problems) + (character == "'")
+            made = self.string()
+            if len(self.document.problems) == known:
+                return made
+            self.document.unread.add(at)  # what is left of it is not what was meant
+            return None
         return self.scalar(at)
 
     def mapping(self, at: At, depth: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from annotated_types import Interval
 
-from assay.config.fitting import LISTS, MAPPINGS, SETS, bare, limit_of, reader_of
+from assay.config.fitting import LISTS, MAPPINGS, SETS, bare, fewest_of, limit_of, members, reader_of
 from assay.config.limits import Limit
 from assay.config.signatures import Parameter, parameters
 
@@ -42,7 +42,7 @@ _NO_TEXT = ("null", "boolean", "number", "array", "object")
 _KEYWORDS = {
     "number": ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"),
     "array": ("items", "prefixItems", "minItems", "maxItems"),
-    "object": ("properties", "required", "additionalProperties", "propertyNames"),
+    "object": ("properties", "required", "additionalProperties", "propertyNames", "minProperties"),
     "string": ("pattern",),
 }
 
@@ -92,14 +92,16 @@ def _tidy(schema: Schema) -> Schema:
 
 def _of(annotation: Any) -> Schema:
     """The schema of an annotation, without references to the whole of it; mirrors the readers of `fitting`."""
-    limit = limit_of(annotation)
+    limit, least = limit_of(annotation), fewest_of(annotation)
     annotation = bare(annotation)
     schema = _of_bare(annotation)
+    if least:
+        schema = {**schema, "minProperties" if "object" in schema.get("type", ()) else "minItems": least}
     return schema if limit is None else _limited(schema, limit)
 
 
 def _of_bare(annotation: Any) -> Schema:
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    origin, inner = typing.get_origin(annotation), members(annotation)
     base = origin or annotation
     if base is typing.Union or base is types.UnionType:
         return _union(inner)
@@ -128,8 +130,9 @@ def _array(item: Any) -> Schema:
 def _mapping(key: Any, item: Any) -> Schema:
     values = json_type(item)
     made: Schema = {"type": ["object"]}
-    if key is int:
-        made["propertyNames"] = {"pattern": "^-?[0-9]+$"}
+    if bare(key) is int:
+        minus = "" if limit_of(key) == Interval(ge=0) else "-?"
+        made["propertyNames"] = {"pattern": f"^(0|{minus}[1-9][0-9]{{0,17}})$"}
     return {**made, "additionalProperties": values} if values else made
 
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from annotated_types import Ge, Gt, Interval, Le, Lt
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 
-__all__ = ["Limit", "breaches", "number", "stated", "within", "words"]
+__all__ = ["Limit", "breaches", "fewest", "number", "stated", "within", "words"]
 
 # A range that every number in the value must lie in, or the words that it may be.
 Limit = Interval | tuple[str, ...]
@@ -40,6 +40,11 @@ def stated(metadata: Iterable[Any]) -> Interval | None:
             names = ("gt", "ge", "lt", "le")
             found |= {name: bound for name in names if (bound := getattr(item, name, None)) is not None}
     return Interval(**found) if found else None
+
+
+def fewest(metadata: Iterable[Any]) -> int:
+    """How many members `Annotated` asks for with `MinLen`; 0 where it says nothing."""
+    return next((item.min_length for item in metadata if isinstance(item, MinLen)), 0)
 
 
 def within(limit: Limit, value: Any) -> bool:

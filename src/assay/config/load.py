@@ -187,6 +187,9 @@ class _Loader:
         document.data.pop("$schema", None)
         bases = document.data.pop("extends", [])
         place = document.values.get(("extends",))
+        if any(at[0] == "extends" for at in document.unread):
+            self.is_whole = False  # it could not be read, as is told already
+            return
         listed = [bases] if isinstance(bases, str) else bases
         if not (isinstance(listed, list) and all(isinstance(base, str) for base in listed)):
             expected = "a path, or a list of paths"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -46,10 +47,17 @@ def show(value: Any) -> str:
     if isinstance(value, Mapping):
         return "an object" if value else "an empty object"
     if isinstance(value, list | tuple):
-        return f"a list of {len(value)}" if len(value) > 6 else str(list(value))[:60]
+        return f"a list of {len(value)}" if len(value) > 6 else _listed(value)
     if isinstance(value, int) and abs(value) >= 10**20:
         return "an integer of more than 20 digits"
     return repr(value)[:60]
+
+
+def _listed(value: Iterable[Any]) -> str:
+    try:
+        return json.dumps(list(value), ensure_ascii=False)[:60]
+    except (TypeError, ValueError):  # from Python it may hold anything
+        return str(list(value))[:60]
 
 
 def _hint(value: Any, expected: str) -> str:

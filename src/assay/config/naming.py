@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,18 @@ def nearest_component(name: str, names: Iterable[str]) -> str:
     """
     listed = list(names)
     inside = [known for known in listed if len(name) > 3 and _plain(name) in _plain(known)]
-    return same_component(name, listed) or nearest(name, listed) or min(inside, key=len, default="")
+    words = _words(name)
+    holding = [known for known in listed if len(words) > 1 and words <= _words(known)]
+    return (
+        same_component(name, listed)
+        or min(holding, key=len, default="")
+        or nearest(name, listed)
+        or min(inside, key=len, default="")
+    )
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", name)}
 
 
 def of_another_kind(name: str, kind: Kind, others: Iterable[Kind]) -> Problem | None:
@@ -103,7 +115,9 @@ def _section(kind: Kind) -> str:
 
 def same_component(name: str, names: Iterable[str], endings: Iterable[str] = _ENDINGS) -> str:
     """The one of `names` that differs in spelling alone, or in a word that says its kind."""
-    by_plain = {_plain(known): known for known in names}
+    by_plain: dict[str, str] = {}
+    for known in sorted(names):  # ResNet18 before torchvision's resnet18
+        by_plain.setdefault(_plain(known), known)
     plain = _SHORT.get(_plain(name), _plain(name))
     ends = (f"{plain}{ending}" for ending in ("", *endings))
     return next((by_plain[end] for end in ends if end in by_plain), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic_core import ErrorDetails
 from assay.config.components import nearest
 from assay.config.document import At, dotted
 from assay.config.fitting import show
-from assay.config.hints import elsewhere, meant
+from assay.config.hints import elsewhere, meant, synonyms
 from assay.config.load import Source
 from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE
 from assay.config.schema import Component, Config
@@ -54,11 +55,16 @@ def section_problems(error: ValidationError, source: Source) -> list[Problem]:
     problems = []
     details = error.errors(include_url=False)
     # What stands under a mistyped name is not missing as well.
-    found = {(*detail["loc"][:-1], _meant(detail["loc"])) for detail in details if detail["type"] == "extra_forbidden"}
+    unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
+    found = {target[: len(at)] for at in unknown if (target := _meant(at))}
     for detail in details:
         at: At = detail["loc"]
         is_copy = at[:3] == ("data", "transforms", "validation") and at[:3] not in source.places
-        if not is_copy and not (detail["type"] == "missing" and at in found):
+        is_missing = detail["type"] == "missing"
+        is_meant = at in found or (
+            is_missing and at[-1] == "match" and any(meant(k, ["match"]) for k in detail["input"])
+        )
+        if not is_copy and not (is_missing and is_meant):
             problems.append(_problem(detail, at, source))
     return problems
 
@@ -127,8 +133,10 @@ def _rewritten(kind: str, value: Any, at: At) -> str:
         return "leave it out"
     if value is None and at in _EXAMPLES:
         return f"write {_EXAMPLES[at]}"
-    if at == ("host", "device") and str(value).lower().startswith("gpu"):
-        return 'did you mean "cuda"?'
+    if at == ("host", "device") and isinstance(value, str):
+        meant_device = re.sub("^gpu", "cuda", value.lower()) if value else ""
+        found = re.match(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", meant_device)
+        return f'did you mean "{found[0]}"?' if found else ""
     return ""
 
 
@@ -136,16 +144,27 @@ _TRUTHS = {"true": "true", "yes": "true", "on": "true", "1": "true"}
 _TRUTHS |= {"false": "false", "no": "false", "off": "false", "0": "false"}
 
 
-def _meant(at: At) -> str:
-    """The key of the same section that an unknown one stands for; a class as the key is the type."""
+def _meant(at: At) -> At:
+    """The key that an unknown one stands for, of the same section or of one inside; a class as the key is the type."""
     around, name = at[:-1], str(at[-1])
-    return meant(name, _keys(around)) or ("type" if _is_component(around) and name[:1].isupper() else "")
+    if inside := _inside(around, name):
+        return inside
+    near = meant(name, _keys(around)) or ("type" if _is_component(around) and name[:1].isupper() else "")
+    return (*around, near) if near else ()
+
+
+def _inside(around: At, name: str) -> At:
+    """The path of a key of exactly this name, here or elsewhere, in one of the sections here; or an empty one."""
+    names = {name, *synonyms(name)} - {"type", "args"}
+    if not names.isdisjoint(_keys(around)):
+        return ()
+    return next((path for path in _all_keys(Config, ()) if path[-1] in names and path[:-2] == around), ())
 
 
 def _unknown(at: At, source: Source) -> Problem:
     around, name = at[:-1], str(at[-1])
     keys = _keys(around)
-    near, other = meant(name, keys), elsewhere(name)
+    near, other = "" if _inside(around, name) else meant(name, keys), elsewhere(name)
     sections = [path for path in _all_keys(Config, ()) if path[-1] == name and _is_section(_annotation(path))]
     hint = f"did you mean {dotted((*around, near))}?" if near else ""
     if not near and _is_component(around) and name[:1].isupper():

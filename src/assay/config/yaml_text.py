@@ -86,6 +86,7 @@ class _Builder:
     def __init__(self, text: str, file: str) -> None:
         self.file = file
         self.document = Document()
+        self.directive = _place(text, max(text.find("%YAML"), 0), file)
         self.events: Iterator[Event] = iter(YAML(typ="safe", pure=True).parse(text))
         self.anchors: dict[str, tuple[Any, int]] = {}
         self.nodes = 0
@@ -115,7 +116,10 @@ class _Builder:
                     self.problem("there is a second document in this file", event, expected="one document")
                     return
                 if event.version is not None and tuple(event.version) != (1, 2):
-                    self.problem("configurations are YAML 1.2", event, f"%YAML {event.version}")
+                    found = "%YAML " + ".".join(map(str, event.version))
+                    self.document.problems.append(
+                        Problem("configurations are YAML 1.2", self.directive, "", found, "", "remove the line")
+                    )
                 self.document.data = self.node(next(self.events), ())
             elif isinstance(event, StreamEndEvent) and not documents:
                 self.problem("the configuration is empty", event, expected="a mapping")
@@ -123,7 +127,10 @@ class _Builder:
                 continue
 
     def node(self, event: Event, at: At) -> Any:
-        self.document.values[at] = self.place(event)
+        place = self.place(event)
+        if isinstance(event, ScalarEvent) and not event.value and event.style is None:
+            place = self.document.keys.get(at, place)  # nothing stands there, and the event where the next thing does
+        self.document.values[at] = place
         self.nodes += 1
         if self.nodes > MAX_NODES:
             self.problem("the configuration has too many values", event, expected=f"at most {MAX_NODES:,}")
@@ -136,8 +143,10 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag is not None:
             hint = "put it in quotes if it is a string" if str(tag) == "!" else "remove the tag"
-            self.problem("a configuration has no tags", event, str(tag), "a plain value", hint, at)
-            self.document.unread.add(at)
+            shown = re.sub("^tag:yaml.org,2002:", "!!", str(tag))
+            self.problem("a configuration has no tags", event, shown, "a plain value", hint, at)
+            if not isinstance(event, MappingStartEvent):
+                self.document.unread.add(at)  # what the tag would make of it is not known
         before = self.nodes
         if isinstance(event, MappingStartEvent):
             made: Any = self.mapping(at)

@@ -223,7 +223,10 @@ def _paths(kind: Kind, allowed: Allowed) -> str:
         # What the package has is known; what its modules have is not worth the list.
         names = "|".join(name for name in dir(importlib.import_module(package)) if _fits(kind, package, name, allowed))
         escaped = package.replace(".", r"\.")
-        pattern += rf"|^{escaped}[.:]({names})$|^{escaped}\.[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*$"
+        others = (family.package for other in KINDS.values() if other.name != kind.name for family in other.families)
+        below = {other.removeprefix(f"{package}.") for other in others if other.startswith(f"{package}.")}
+        kept = f"(?!({'|'.join(sorted(below))})[.:])" if below else ""
+        pattern += rf"|^{escaped}[.:]({names})$|^{escaped}\.{kept}[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*$"
     return pattern
 
 

@@ -8,13 +8,15 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, final
 
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 
 from assay.errors import ConfigError, Problem
 from assay.schedulers.base import BaseScheduler
 
 __all__ = ["DynamicLR"]
 
+# In a configuration it is a text, as all keys of JSON are.
+Position = Annotated[int, Ge(0)]
 _POSITION = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
@@ -34,7 +36,7 @@ class DynamicLR(BaseScheduler):
 
     priority: ClassVar[int] = 0
 
-    def __init__(self, values: Mapping[str | int, Annotated[float, Ge(0)]]) -> None:
+    def __init__(self, values: Annotated[Mapping[Position, Annotated[float, Ge(0)]], MinLen(1)]) -> None:
         problems = [problem for at, rate in values.items() if (problem := _problem(at, rate))]
         if not values:
             problems.append(Problem("'DynamicLR' needs at least one learning rate", key="args.values"))
