@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from assay.config.annotations import is_whole
 from assay.config.components import Kind
-from assay.config.fitting import describe, fit, is_whole
+from assay.config.fitting import describe, fit
 from assay.config.hints import elsewhere, meant
 from assay.config.limits import Limit, number, within, words
 from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE, Fault, Misfit, out_of_range, show

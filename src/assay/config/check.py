@@ -222,7 +222,11 @@ class _Binder:
             self._add(refused.problem, (*at, "type"))
             return None
         bound, problems = bind(kind, name, found, args, dotted(at), self.source.place((*at, "type")))
+        # What stands beside `args` is told as what belongs in there, and is not missing as well.
+        beside = [f"{name!r} needs the argument {key!r}" for key in component]
         for path, problem in problems:
+            if not path and problem.message in beside:
+                continue
             inside = (*at, "args", *path) if path else (*at, "type")
             self._add(problem, inside)
         self._groups(at, kind, component, bound)
@@ -243,6 +247,8 @@ class _Binder:
                     continue
                 if "match" not in group and meant(str(path[0]), ["match"]):
                     problem = replace(problem, expected="match", hint="did you mean 'match'?")
+                elif path == ("args",):
+                    problem = replace(problem, hint='write them beside "match"')
                 elif problem.hint.startswith("leave it out"):
                     problem = replace(problem, hint="leave it out for that of the optimizer")
                 self._add(problem, (*at, "groups", index, *path))

@@ -25,7 +25,8 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from assay.config.limits import Limit, fewest, number, stated, within, words
+from assay.config.annotations import bare, fewest_of, is_tensor, limit_of, members
+from assay.config.limits import Limit, number, within, words
 from assay.config.misfit import OUT_OF_RANGE, WRONG_VALUE, Fault, Misfit, out_of_range, show
 from assay.config.signatures import parameters
 from assay.config.torch_values import dtype, tensor
@@ -35,13 +36,8 @@ __all__ = [
     "MAPPINGS",
     "SETS",
     "Misfit",
-    "bare",
     "describe",
-    "fewest_of",
     "fit",
-    "is_whole",
-    "limit_of",
-    "members",
     "reader_of",
     "show",
 ]
@@ -101,48 +97,6 @@ def reader_of(annotation: Any) -> Callable[[Any], Any] | None:
     return None
 
 
-def members(annotation: Any) -> tuple[Any, ...]:
-    """What stands in the brackets of an annotation; a tensor beside a number is one number, and no list of them."""
-    inner = typing.get_args(annotation)
-    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    if is_union and any(bare(member) in (int, float) for member in inner):
-        return tuple(member for member in inner if not _is_tensor(member))
-    return inner
-
-
-def _is_tensor(annotation: Any) -> bool:
-    return (getattr(annotation, "__module__", ""), getattr(annotation, "__name__", "")) == ("torch", "Tensor")
-
-
-def bare(annotation: Any) -> Any:
-    """The annotation without `Annotated`, a `NewType` or a `type` alias around it."""
-    while True:
-        if typing.get_origin(annotation) is typing.Annotated:
-            annotation = typing.get_args(annotation)[0]
-        elif isinstance(annotation, typing.NewType):
-            annotation = annotation.__supertype__
-        elif type(annotation).__name__ == "TypeAliasType":  # Python 3.12
-            annotation = annotation.__value__
-        else:
-            return annotation
-
-
-def is_whole(annotation: Any) -> bool:
-    """Whether the numbers in it are integers, as in `int | Sequence[int]`."""
-    annotation = bare(annotation)
-    inner = typing.get_args(annotation)
-    return annotation is int or (annotation is not float and any(is_whole(member) for member in inner))
-
-
-def limit_of(annotation: Any) -> Limit | None:
-    return stated(annotation.__metadata__) if typing.get_origin(annotation) is typing.Annotated else None
-
-
-def fewest_of(annotation: Any) -> int:
-    """How many members a list or an object must have, as `Annotated` says."""
-    return fewest(annotation.__metadata__) if typing.get_origin(annotation) is typing.Annotated else 0
-
-
 def _counted(annotation: Any, least: int) -> Callable[[Any], Any]:
     """The reader of a list or an object that must have some members."""
     reader = reader_of(bare(annotation)) or copy.deepcopy
@@ -180,7 +134,7 @@ def _class_reader(cls: type) -> Callable[[Any], Any] | None:
         return lambda value: cls(_plain(str, value))
     if dataclasses.is_dataclass(cls):
         return lambda value: _dataclass(cls, value)
-    if _is_tensor(cls):
+    if is_tensor(cls):
         return tensor
     if (cls.__module__, cls.__name__) == ("torch", "dtype"):
         return dtype

@@ -79,6 +79,7 @@ _SYNONYMS = {
     "smoothing": ("label_smoothing",),
     "random_seed": ("seed",),
     "gpu": ("device",),
+    "gpus": ("device",),
     "amp": ("precision",),
     "name": ("type",),
     "class": ("type",),

@@ -24,6 +24,7 @@ _PLAIN = re.compile(r'[^"\\\x00-\x1f]+')
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _LITERALS = {"true": True, "false": False, "null": None}
 _OTHER_WORDS = {"True": "true", "False": "false", "None": "null", "yes": "true", "no": "false"}
+_OTHER_QUOTES = "\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb`"  # of word processors and of Markdown
 _MAX_DIGITS = 400
 
 
@@ -91,6 +92,8 @@ class _Parser:
         if not self.skip():
             raise self.stop("the configuration is empty", self.position, "an object { … }")
         self.document.data = self.value((), 0)
+        if self.skip() and not isinstance(self.document.data, dict | list):
+            raise self.stop("a configuration stands in { and }", self.position, "{ … } around the whole")
         if self.skip():
             raise self.stop("there is more after the end of the configuration", self.position, "nothing")
 
@@ -125,6 +128,8 @@ class _Parser:
                 key = self.string()
             else:
                 word = _WORD.match(self.text, start)
+                if self.text[start] in _OTHER_QUOTES:
+                    raise self.stop("these quotes are not those of JSON", start, '"…"')
                 if word is None:
                     raise self.stop("a key is missing here", start, 'a string "…" or }')
                 self.problem("a key is not in quotes", start, f'"{word[0][:40]}"', at=at)
@@ -164,6 +169,10 @@ class _Parser:
                 raise self.stop("there is a comma too many", comma if first else self.position, "a value")
             if character == closing:
                 self.problem("there is a comma after the last one", comma, closing, "remove the comma")
+        elif character == ";" and not first:
+            self.problem("a comma belongs here", self.position, ",")
+            self.position += 1
+            character = self.skip()
         elif character and not first and character != closing:
             if character in "]}:":
                 raise self.stop("this does not belong here", self.position, f", or {closing}")
@@ -234,6 +243,8 @@ class _Parser:
     def scalar(self, at: At) -> Any:
         start = self.position
         match = _WORD.match(self.text, start)
+        if match is None and self.text[start : start + 1] and self.text[start] in _OTHER_QUOTES:
+            raise self.stop("these quotes are not those of JSON", start, '"…"')
         if match is None:
             raise self.stop("a value is missing here", start, "a value")
         word, self.position = match[0], match.end()

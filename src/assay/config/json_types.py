@@ -18,7 +18,8 @@ from typing import Any
 
 from annotated_types import Interval
 
-from assay.config.fitting import LISTS, MAPPINGS, SETS, bare, fewest_of, limit_of, members, reader_of
+from assay.config.annotations import bare, fewest_of, limit_of, members
+from assay.config.fitting import LISTS, MAPPINGS, SETS, reader_of
 from assay.config.limits import Limit
 from assay.config.signatures import Parameter, parameters
 

@@ -32,10 +32,10 @@ def a(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     """The closest of `names`, case put aside, or an empty string."""
     by_lower = {known.lower(): known for known in names}
-    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[match[0]] if match else ""
 
 
@@ -105,7 +105,7 @@ def meant(name: str, kind: Kind, others: Iterable[Kind] = (), *, surely: bool = 
     if last != name:
         return ""
     everything = {known: other for other in others for known in other.names()}
-    near = nearest(last, everything)
+    near = nearest(last, everything, 0.75)  # of another slot only what is meant beyond doubt
     return f"{near!r} is {a(everything[near].name)}: put it under {_section(everything[near])}" if near else ""
 
 

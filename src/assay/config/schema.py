@@ -56,7 +56,8 @@ def _duration(*units: str) -> tuple[Any, ...]:
     expected = "a whole number with a unit, e.g. " + " or ".join(words[unit] for unit in units)
 
     def read(value: Any) -> Duration:
-        hint = f'write "{value}{units[0]}"' if type(value) is int and value > 0 else ""
+        is_count = type(value) in (int, str) and re.fullmatch("[1-9][0-9]{0,17}", str(value))
+        hint = f'write "{value}{units[0]}"' if is_count else ""
         if isinstance(value, Duration) and value.unit in units:
             return value
         try:
@@ -78,7 +79,10 @@ def _duration(*units: str) -> tuple[Any, ...]:
 def _share(value: Any) -> float | int:
     expected = "a share below 1 such as 0.1, or a whole number of samples"
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise wrong("this is neither a share nor a count", expected)
+        is_quoted = isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", value)
+        raise wrong(
+            "this is neither a share nor a count", expected, f"write {value} without quotes" if is_quoted else ""
+        )
     if isinstance(value, float) and value >= 1:
         hint = f"write {int(value)} for a number of samples" if value.is_integer() else ""
         raise wrong("this share leaves nothing to train on", expected, hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,7 @@ _EXAMPLES: dict[At, str] = {
     ("optimizer",): '"optimizer": {"type": "SGD", "args": {"lr": 0.1}}',
 }
 _PRECISIONS = {"fp16": "float16", "half": "float16", "16": "float16", "bf16": "bfloat16", "32": "float32"}
+_PRECISIONS |= {"16-mixed": "float16", "bf16-mixed": "bfloat16", "32-true": "float32"}
 _PRECISIONS |= {"fp32": "float32", "single": "float32", "fp64": "float64", "double": "float64", "64": "float64"}
 _LIMITS = {
     "greater_than_equal": ("ge", "of at least"),
@@ -122,11 +124,14 @@ def _rewritten(kind: str, value: Any, at: At) -> str:
     if kind == "bool_type" and str(value).lower() in _TRUTHS:
         return f"write {_TRUTHS[str(value).lower()]}"
     if kind == "tuple_type" and isinstance(value, str):
-        return f'write ["{value}"]'
+        listed = re.split(r"[,;\s]+", value.strip())
+        return f"write {json.dumps(listed, ensure_ascii=False)}"
     if kind == "tuple_type" and isinstance(value, Mapping):
         return "write it as a list: [{…}]" if "type" in value else 'write [{"type": name, "args": {…}}, …]'
     if kind == "dict_type" and at[-1] == "args":
         return 'write {"name": value, …}, or leave it out'
+    if kind in ("model_type", "model_attributes_type") and isinstance(value, list) and at == ("data", "transforms"):
+        return 'write {"train": […], "test": […]}'
     if kind in ("model_type", "model_attributes_type") and isinstance(value, list) and len(value) == 1:
         return "only one stands here: write it without the brackets"
     if value is None and not _is_required(at):
@@ -167,7 +172,12 @@ def _unknown(at: At, source: Source) -> Problem:
     near, other = "" if _inside(around, name) else meant(name, keys), elsewhere(name)
     sections = [path for path in _all_keys(Config, ()) if path[-1] == name and _is_section(_annotation(path))]
     hint = f"did you mean {dotted((*around, near))}?" if near else ""
-    if not near and _is_component(around) and name[:1].isupper():
+    section = next((other for other in synonyms(name) if around and other in Config.model_fields), "")
+    if at == ("data", "split", "train"):
+        hint = "leave it out: what the others leave is trained on"
+    elif not near and section:
+        hint = f"did you mean {section}?"
+    elif not near and _is_component(around) and name[:1].isupper():
         hint = f'write {{"type": "{name}", "args": {{…}}}}'
     elif (
         not near
