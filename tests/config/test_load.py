@@ -291,3 +291,12 @@ def test_places_of_what_is_missing_are_those_around_it() -> None:
     source = load({"a": {"b": 1}}, ["a.b=2"])
     assert source.place(("a", "b")) == Place("--set a.b=2")
     assert source.place(("a", "x", "y")) == Place("config")
+
+
+def test_the_nearest_file_is_a_configuration_and_near_in_more_than_its_ending(tmp_path: Path) -> None:
+    for name in ("defaults.txt", "xyz.json", "default.yaml"):
+        (tmp_path / name).write_text("{}")
+    for given, hint in (("defualt.json", f"did you mean {tmp_path / 'default.yaml'}?"), ("nothing.json", "")):
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path / given)
+        assert caught.value.problems[0].hint == hint

@@ -18,6 +18,18 @@ Tiny = Callable[..., dict[str, Any]]
 METRICS = ["Accuracy", {"type": "TopKAccuracy", "args": {"k": 3}}, "F1Score", "ConfusionMatrix"]
 
 
+def test_of_two_metrics_with_one_name_the_second_is_told_together_with_other_mistakes(tiny: Tiny) -> None:
+    metrics = ["Accuracy", "F1", {"type": "torchmetrics:Accuracy"}, {"type": "F1", "args": {"average": "micro"}}]
+    found = {problem.key: problem.message for problem in problems(tiny({"metrics": metrics, "loss": "L2Loss"}))}
+    assert found == {"loss.type": "no loss is named 'L2Loss'", "metrics.2": "two measurements are named 'accuracy'"}
+
+
+def test_a_metric_that_is_wrong_itself_is_not_told_twice(tiny: Tiny) -> None:
+    wrong = {"type": "TopKAccuracy", "args": {"k": 5.5}}
+    (problem,) = problems(tiny({"metrics": ["TopKAccuracy", wrong]}))
+    assert problem.key == "metrics.1.args.k"
+
+
 def problems(config: dict[str, Any], *overrides: str, root: Path = Path("/nowhere")) -> list[Problem]:
     try:
         check(load(config, overrides), KINDS, Allowed(root))

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from assay.experiment.checking import examined
+from assay.errors import ConfigError
+from assay.experiment.checking import checked, examined
+from assay.experiment.preflight import preflight
 
 Tiny = Callable[..., dict[str, Any]]
 
@@ -131,3 +133,52 @@ def test_a_mistake_leads_to_what_was_meant(project: Path, tiny: Tiny, setting: s
     assert problem.key == key
     assert said in problem.hint
     assert said or not problem.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "place"),
+    [
+        ({"metrics": [{"type": "TopKAccuracy", "args": {"k": 20}}]}, "metrics.0.args.k", "20"),
+        ({"model": {"type": "MLP", "args": {"num_classes": 5}}}, "model.args.num_classes", "5"),
+        ({"schedulers": [{"type": "DynamicLR", "args": {"values": {}}}]}, "schedulers.0.args.values", "{}"),
+        ({"model": {"type": "MLP", "weights": "nope.pt"}}, "model.weights", '"nope.pt"'),
+        (
+            {"model": "MLP", "data.dataset": {"type": "mylab:Bare"}, "data.transforms": {}},
+            "model",
+            '"MLP"',
+        ),
+    ],
+)
+def test_what_components_say_has_the_place_of_the_argument(
+    project: Path, tiny: Tiny, change: dict[str, Any], key: str, place: str
+) -> None:
+    Path("mylab.py").write_text(
+        "import torch\n"
+        "class Bare(torch.utils.data.Dataset):\n"
+        "    def __len__(self): return 90\n"
+        "    def __getitem__(self, index): return torch.zeros(1, 8, 8), 1\n"
+    )
+    text = json.dumps(tiny(change), indent=1)
+    Path("run.json").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        preflight(checked(examined("run.json")))
+    (problem,) = caught.value.problems
+    assert problem.key == key
+    assert problem.place is not None
+    assert text.splitlines()[problem.place.line - 1][problem.place.column - 1 :].rstrip(",") == place
+
+
+def test_positions_that_are_no_numbers_are_told_with_the_rates(project: Path, tiny: Tiny) -> None:
+    values = {"ten": 0.1, "2": "x", "02": 0.1}
+    found = examined(tiny({"schedulers": [{"type": "DynamicLR", "args": {"values": values}}]})).problems
+    assert {problem.key.rpartition(".")[2] for problem in found} == {"ten", "2", "02"}
+
+
+def test_a_device_that_is_not_there_is_told_together_with_other_mistakes(
+    project: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    found = examined(tiny({"host": {"device": "cuda:1", "threads": "x"}, "optimizer": "Adm"}))
+    with pytest.raises(ConfigError) as caught:
+        checked(found)
+    assert {problem.key for problem in caught.value.problems} == {"host.device", "host.threads", "optimizer.type"}

@@ -80,9 +80,8 @@ class Bound:
         places += given.pop(self.parameters.spread, [])
         try:
             return self.obj(*places, **given)
-        except ConfigError as error:  # of one that says no key of its own, this is the place
-            own = [p if p.key or p.place else replace(p, key=self.key, place=self.place) for p in error.problems]
-            raise ConfigError(own) from error.__cause__
+        except ConfigError as error:
+            raise ConfigError([self._of_this(problem) for problem in error.problems]) from error.__cause__
         except AssayError:
             raise
         except _ABOUT_ARGUMENTS as error:
@@ -95,6 +94,12 @@ class Bound:
                     expected=", ".join(name for name in self.parameters.known if name != "params"),
                 )
             ) from error
+
+    def _of_this(self, problem: Problem) -> Problem:
+        """What the constructor says without a place, or a key but that of an argument (`args.k`), is about this."""
+        if problem.place or not (problem.key == "" or f"{problem.key}.".startswith("args.")):
+            return problem
+        return replace(problem, key=".".join(filter(None, (self.key, problem.key))), place=self.place)
 
 
 def bind(

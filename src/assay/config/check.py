@@ -16,6 +16,7 @@ from assay.config.components import Allowed, Kind, Refused, Through, find, impor
 from assay.config.document import At, dotted
 from assay.config.hints import meant
 from assay.config.load import Source
+from assay.config.monitored import twice_measured
 from assay.config.older import with_older_keys
 from assay.config.provenance import as_written, origin
 from assay.config.schema import Config, as_component
@@ -142,7 +143,9 @@ def examine(
     problems += problems_across(source, kinds, objects or {})
     binder = _Binder(source, kinds, allowed, objects or {})
     components = binder.all(at_fault=bool(problems or source.problems))
-    problems = source.with_problems(with_older_keys(source, kinds, [*problems, *binder.problems]))
+    problems += binder.problems
+    problems += twice_measured(source, kinds, objects or {}, _faulty(source.data, [one.key for one in problems]))
+    problems = source.with_problems(with_older_keys(source, kinds, problems))
     faulty = _faulty(source.data, [problem.key for problem in problems])
     return Examined(source, config, components, tuple(dict.fromkeys(problems)), faulty)
 

@@ -105,8 +105,8 @@ def read_text(path: Path) -> str:
     """
     place = Place(str(path))
     if not path.exists():
-        names = _neighbours(path)
-        near = nearest(path.name, names)
+        stems = {name.stem: name.name for name in _neighbours(path) if name.suffix in (".json", ".yaml", ".yml")}
+        near = stems.get(nearest(path.stem, stems), "")
         hint = f"did you mean {path.with_name(near)}?" if near else ""
         raise ConfigError.of(Problem("there is no such configuration file", place, hint=hint))
     if not path.is_file():
@@ -123,9 +123,9 @@ def read_text(path: Path) -> str:
     return _decoded(content, str(path))
 
 
-def _neighbours(path: Path) -> list[str]:
+def _neighbours(path: Path) -> list[Path]:
     try:
-        return [name.name for name in path.parent.iterdir()]
+        return sorted(path.parent.iterdir())
     except OSError:
         return []
 

@@ -14,7 +14,7 @@ from assay.config.misfit import show
 from assay.config.schema import as_component
 from assay.errors import Problem
 
-__all__ = ["monitor_problems", "translated"]
+__all__ = ["monitor_problems", "translated", "twice_measured"]
 
 _MONITOR = re.compile(r"(?P<direction>min|max) (?P<phase>[^/\s]+)/(?P<name>\S+)")
 _PHASES = ("train", "validation", "test")
@@ -75,6 +75,26 @@ def monitor_problems(source: Source, kinds: Mapping[str, Kind], objects: Collect
         expected = measured.listed(match["phase"])
         hint = _addition(match["name"], kinds["metric"]) or _hint(monitor, measured)
         yield Problem(message, place, key, show(monitor), expected, hint)
+
+
+def twice_measured(
+    source: Source, kinds: Mapping[str, Kind], objects: Collection[str], faulty: Collection[At]
+) -> Iterator[Problem]:
+    """Metrics that are recorded under the name of one before; what is wrong in itself (`faulty`) is left alone."""
+    kind, seen = kinds["metric"], dict[str, At]()
+    metrics = source.data.get("metrics")
+    for index, metric in enumerate(metrics if isinstance(metrics, list) else []):
+        component, at = as_component(metric), ("metrics", index)
+        name = component.get("type") if isinstance(component, Mapping) else None
+        if at in faulty or kind.measures is None or not isinstance(name, str) or not _is_listed(name, kind, objects):
+            continue
+        args = component.get("args")
+        recorded = kind.measures(name, args if isinstance(args, Mapping) else {})
+        if recorded and recorded in seen:
+            message = f"two measurements are named {recorded!r}"
+            hint = f"list each metric once (see {source.place(seen[recorded])}), or give one another `name` in its args"
+            yield Problem(message, source.place(at), dotted(at), name, hint=hint)
+        seen.setdefault(recorded, at)
 
 
 def _measured(data: Mapping[str, Any], kinds: Mapping[str, Kind], objects: Collection[str]) -> _Measured:

@@ -279,6 +279,11 @@ RULES: dict[str, Handler] = {
     "n_gpu": _device,
     "cuda": _device,
     "gpu": _device,
+    "device_ids": _device,
+    **dict.fromkeys(
+        ("visualization.tensorboard", "visualization.tensorboardX"), _logger("TensorBoardLogger", "TensorBoard")
+    ),
+    "visualization.*": _OF_LOGGER,
     "host.name": _gone("leave it out: the machine is recorded in environment.json"),
     "host.gpu_settings.*.*": _device,
     **_in("data.loader", _LOADER),
@@ -324,6 +329,7 @@ RULES: dict[str, Handler] = {
             "save_period": _every("checkpoints", "every"),
             "save_freq": _every("checkpoints", "every"),
             "verbosity": _QUIET,
+            "log_step": lambda at, value, old: Answer(("logging", "every"), f"{value}ba" if value else "1ep"),
             "log_verbosity": _QUIET,
             "monitor": _monitor,
             "monitor_mode": _gone('it stands in trainer.args.monitor: "min …" or "max …"'),

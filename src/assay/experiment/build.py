@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from assay.config.binding import Bound
 from assay.config.check import Checked
 from assay.data.datasets.base import DatasetInfo
 from assay.data.splits import Splits, make_loaders
+from assay.errors import ConfigError
 from assay.experiment.findings import Findings, placed
 from assay.experiment.trials import try_optimizer, try_schedulers
 from assay.model.architectures.building import build_model
@@ -167,6 +168,10 @@ def _start_from(model: nn.Module, weights: str) -> None:
     if Path(weights).is_file():
         load_weights(model, Path(weights))
     else:
-        run = find_run(weights)
+        try:
+            run = find_run(weights)
+        except ConfigError as error:
+            message = f"there is neither a file {weights!r} nor a run of this name"
+            raise ConfigError([replace(one, message=message, key="model.weights") for one in error.problems]) from None
         checkpoints = Checkpoints(run.checkpoints)
         load_weights(model, evaluated_weights(checkpoints.load("best")))

@@ -58,13 +58,14 @@ def placed(checked: Checked) -> Iterator[None]:
 
 
 def with_places(error: ConfigError, checked: Checked) -> ConfigError:
-    """The same problems; those that name a key and no place have the place of that key, or of what holds it."""
+    """The same problems; those that name a key have the place of that key, or else the one they have, or that of what
+    holds it."""
     places = checked.places
     problems = []
     for problem in error.problems:
-        path: tuple[str | int, ...]
-        path = tuple(int(part) if part.isdigit() else part for part in problem.key.split(".") if part)
+        path = written = tuple(int(part) if part.isdigit() else part for part in problem.key.split(".") if part)
         while path and path not in places:
             path = path[:-1]
-        problems.append(problem if problem.place or not path else replace(problem, place=places[path]))
+        is_known = bool(path) and (path == written or not problem.place)
+        problems.append(replace(problem, place=places[path]) if is_known else problem)
     return ConfigError(problems)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from assay.config.check import Examined
 from assay.errors import ConfigError, Problem
 from assay.schedulers.sequence import Scheduled
 from assay.schedulers.sequence import Sequence as SchedulerSequence
+from assay.utils.devices import choose_device
 
 __all__ = ["try_all", "try_optimizer", "try_schedulers"]
 
@@ -19,11 +21,22 @@ _CHEAP = ("loss", "metrics", "data")
 
 
 def try_all(examined: Examined) -> list[Problem]:
-    """What the constructors of losses, metrics, transforms and optimizers say, where the signature has no objection.
+    """What the machine says of the device, and the constructors of losses, metrics, transforms and optimizers of their
+    arguments, where the signature has no objection.
 
     Only where a configuration has mistakes already: else everything is built, in its order.
     """
     problems: list[Problem] = []
+    host = examined.source.data.get("host")
+    device = host.get("device") if isinstance(host, Mapping) else None
+    if isinstance(device, str) and device.startswith("cuda"):
+        try:
+            choose_device(device)
+        except ConfigError as error:
+            place = examined.source.place(("host", "device"))
+            problems += [replace(problem, place=place) for problem in error.problems]
+        except RuntimeError:  # no name of a device: the sections say so
+            pass
     for at, bound in examined.components.items():
         if at in examined.faulty or bound.is_ready:
             continue

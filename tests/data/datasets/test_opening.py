@@ -158,7 +158,7 @@ def test_datasets_without_numbered_samples_are_refused() -> None:
 
 def test_what_a_dataset_does_not_say_is_seen() -> None:
     info = info_of(vision.FakeData(size=3, image_size=(3, 5, 6), num_classes=4))
-    assert (info.shape, info.classes) == ((3, 5, 6), None)
+    assert (info.shape, info.classes) == ((3, 5, 6), 4)
     named = OneByOne()
     named.classes = ["a", "b"]  # type: ignore[attr-defined]
     assert (info_of(named).classes, info_of(named).class_names) == (2, ("a", "b"))

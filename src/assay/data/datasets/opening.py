@@ -89,7 +89,8 @@ def open_dataset(bound: Bound, split: str) -> Dataset[Any]:
 
 
 def info_of(dataset: Dataset[Any]) -> DatasetInfo:
-    """What the dataset says of itself, or what can be seen: the shape of sample 0, `classes`, `targets`."""
+    """What the dataset says of itself, or what can be seen: the shape of sample 0, and the number of classes by
+    `classes`, `num_classes` or `targets`."""
     if isinstance(dataset, BaseDataset):
         return dataset.describe()
     with restored_generators():
@@ -106,6 +107,9 @@ def info_of(dataset: Dataset[Any]) -> DatasetInfo:
     names = getattr(dataset, "classes", None)
     if isinstance(names, list | tuple) and names:
         return replace(info, classes=len(names), class_names=tuple(str(name) for name in names))
+    count = getattr(dataset, "num_classes", None)
+    if isinstance(count, int) and not isinstance(count, bool) and count > 0:
+        return replace(info, classes=count)
     targets = dataset.tensors[-1] if isinstance(dataset, TensorDataset) else None
     for attribute in ("targets", "labels"):
         targets = getattr(dataset, attribute, None) if targets is None else targets

@@ -51,6 +51,12 @@ def build_model(bound: Bound, info: Facts) -> nn.Module:
         for argument, fact in runtime.items()
         if argument in bound.args and _plain(bound.args[argument]) != _plain(fact)
     ]
+    asked = bound.parameters.known.get("num_classes")
+    if info.classes is None and asked is not None and asked.required and "num_classes" not in bound.args:
+        message = f"{bound.name!r} needs the number of classes, and the dataset does not tell it"
+        key = bound.key or "model"
+        hint = f"give {key}.args.num_classes; a dataset tells it by `classes` or `num_classes`"
+        problems.append(Problem(message, bound.place, key, hint=hint))
     if problems:
         raise ConfigError(problems)
     if _is_torchvisions(bound) and not bound.args.get("weights"):

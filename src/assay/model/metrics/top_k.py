@@ -28,7 +28,7 @@ class TopKAccuracy(BaseMetric):
     def __init__(self, k: Annotated[int, Ge(1)] = 5, num_classes: int | None = None, name: str | None = None) -> None:
         if k < 1 or (num_classes is not None and k > num_classes):
             expected = "at least 1" if num_classes is None else f"from 1 to {num_classes}, the number of classes"
-            raise ConfigError.of(Problem("TopKAccuracy: k is out of range", found=f"k = {k}", expected=expected))
+            raise ConfigError.of(Problem("TopKAccuracy: k is out of range", None, "args.k", f"k = {k}", expected))
         super().__init__(name or with_k(k))
         self.k = k
 
