@@ -143,7 +143,7 @@ def test_a_mistake_leads_to_what_was_meant(project: Path, tiny: Tiny, setting: s
         ({"schedulers": [{"type": "DynamicLR", "args": {"values": {}}}]}, "schedulers.0.args.values", "{}"),
         ({"model": {"type": "MLP", "weights": "nope.pt"}}, "model.weights", '"nope.pt"'),
         (
-            {"model": "MLP", "data.dataset": {"type": "mylab:Bare"}, "data.transforms": {}},
+            {"model": "MLP", "data.dataset": {"type": "bare:Bare"}, "data.transforms": {}},
             "model",
             '"MLP"',
         ),
@@ -152,7 +152,7 @@ def test_a_mistake_leads_to_what_was_meant(project: Path, tiny: Tiny, setting: s
 def test_what_components_say_has_the_place_of_the_argument(
     project: Path, tiny: Tiny, change: dict[str, Any], key: str, place: str
 ) -> None:
-    Path("mylab.py").write_text(
+    Path("bare.py").write_text(
         "import torch\n"
         "class Bare(torch.utils.data.Dataset):\n"
         "    def __len__(self): return 90\n"
