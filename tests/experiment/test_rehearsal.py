@@ -25,6 +25,7 @@ NETS = """
 import copy
 import torch
 from torch import nn
+from assay.model.metrics.base import BaseMetric
 
 class Net(nn.Module):
     def __init__(self, out: int = 10, channels: int = 1, wide: int = 288, reads: str = "nothing"):
@@ -39,6 +40,17 @@ class Net(nn.Module):
         if self.reads == "number" and x.sum() > 1e9:
             raise ValueError("too bright")
         return self.head(torch.relu(self.norm(self.conv(x))))
+
+class Picky(BaseMetric):
+    def __init__(self):
+        super().__init__()
+        self.add_state("sum")
+    def update(self, output, target):
+        self.sum += output.sum()
+    def compute(self):
+        if not self.sum:
+            raise ZeroDivisionError
+        return self.sum
 
 class Targets(torch.utils.data.Dataset):
     classes = [str(number) for number in range(10)]
@@ -174,9 +186,13 @@ def test_a_check_from_python_takes_objects_and_gives_the_figures(project: Path, 
         assay.check(tiny(), modell=nn.Linear(1, 1))
 
 
+def test_a_metric_that_computes_nothing_from_zeros_is_not_refused(look: Callable[..., Preflight]) -> None:
+    assert look({"metrics": ["paper_nets:Picky"]}).data.info.classes == 10
+
+
 def test_a_metric_that_the_data_refuses_has_its_place(look: Callable[..., Preflight]) -> None:
     with pytest.raises(ConfigError) as caught:
         look({"metrics": ["Accuracy", {"type": "TopKAccuracy", "args": {"k": 20}}]})
     (problem,) = caught.value.problems
-    assert problem.key == "metrics.1"
+    assert problem.key == "metrics.1.args.k"
     assert problem.place is not None

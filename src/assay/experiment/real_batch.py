@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -65,11 +66,22 @@ def try_real_batch(checked: Checked, info: DatasetInfo, batch: Any, rehearsed: R
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one batch of zeros is no measurement
         for one in metrics:
-            with findings.part():
+            with findings.part(), _bearing_the_batch():
                 names |= set(one.scalars())
     with findings.part():
         _monitored(rehearsed.trainer.monitor.name, names)
     findings.tell()
+
+
+@contextmanager
+def _bearing_the_batch() -> Iterator[None]:
+    """What a metric cannot compute from zeros it may well compute in the run."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception:
+        return
 
 
 def _monitored(monitor: str, names: set[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import nn
 
 from assay.errors import ConfigError, Problem
@@ -44,7 +45,7 @@ def build_model(bound: Bound, info: Facts) -> nn.Module:
             f"{argument} is not that of the dataset",
             bound.place,
             f"{bound.key or 'model'}.args.{argument}",
-            found=str(bound.args[argument]),
+            found=f"{bound.args[argument]}{_layer_of(bound, argument, runtime)}",
             expected=str(fact),
             hint="leave it out: it is taken from the dataset",
         )
@@ -77,6 +78,20 @@ def build_model(bound: Bound, info: Facts) -> nn.Module:
             )
         )
     return model
+
+
+def _layer_of(bound: Bound, argument: str, runtime: dict[str, Any]) -> str:
+    """Which layer has this number: the first of them for the channels, the last one for the classes."""
+    attributes = {"in_channels": ("in_channels",), "num_classes": ("out_features", "out_channels")}.get(argument, ())
+    try:
+        with torch.device("meta"):  # a model without memory: only its layers are asked for
+            layers = list(bound.build(**runtime).named_modules())
+    except Exception:
+        return ""  # the model cannot be had with this number, which is wrong in any case
+    for name, layer in layers if argument == "in_channels" else reversed(layers):
+        if any(getattr(layer, attribute, None) == bound.args[argument] for attribute in attributes):
+            return f", in layer {name!r}, {type(layer).__name__}({layer.extra_repr()})"
+    return ""
 
 
 def _runtime(shape: Sequence[int], classes: int | None) -> dict[str, Any]:
