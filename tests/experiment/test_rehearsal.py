@@ -26,6 +26,8 @@ import copy
 import torch
 from torch import nn
 from assay.model.metrics.base import BaseMetric
+from assay.trainer.default import DefaultTrainer
+from assay.trainer.state import StepResult
 
 class Net(nn.Module):
     def __init__(self, out: int = 10, channels: int = 1, wide: int = 288, reads: str = "nothing"):
@@ -52,11 +54,37 @@ class Picky(BaseMetric):
             raise ZeroDivisionError
         return self.sum
 
+class Counted(nn.Module):
+    # As deep as a tensor says, like torchvision's regnets.
+    def __init__(self, num_classes: int = 10, how: str = "depths"):
+        super().__init__()
+        depths = torch.tensor([1.0, 3.0]).int().tolist()
+        self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range(sum(depths)))
+        if how == "shared":
+            self.layers[1].weight = self.layers[0].weight
+        self.head = nn.LazyLinear(num_classes) if how == "lazy" else nn.Linear(64, num_classes)
+    def forward(self, x):
+        x = x.flatten(1)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+
+class Penalty(DefaultTrainer):
+    def train_step(self, batch):
+        inputs, target = batch
+        output = self.model(inputs.requires_grad_())
+        loss = self.loss(output, target)
+        slope, = torch.autograd.grad(loss, inputs, create_graph=True)
+        return StepResult(loss + slope.pow(2).sum(), output, target, len(target))
+
 class Targets(torch.utils.data.Dataset):
     classes = [str(number) for number in range(10)]
-    def __init__(self, kind: str = "int64", high: int = 10):
-        self.inputs = torch.zeros(40, 1, 8, 8)
-        self.targets = (torch.arange(40) % high).to(getattr(torch, kind))
+    def __init__(self, split: str = "train", kind: str = "int64", high: int = 10, tested: int = 10, inputs: str = ""):
+        self.inputs = torch.zeros(40, 1, 8, 8, dtype=getattr(torch, inputs or "float32"))
+        self.targets = (torch.arange(40) % (high if split == "train" else tested)).to(getattr(torch, kind))
+    @classmethod
+    def splits(cls, **args):
+        return ("train", "test")
     def __len__(self):
         return 40
     def __getitem__(self, index):
@@ -137,9 +165,41 @@ def test_a_model_that_needs_numbers_is_not_refused(look: Callable[..., Preflight
     assert report(done).parameters == 4_890
 
 
+@pytest.mark.parametrize(("how", "made"), [("depths", 17_290), ("lazy", 17_290), ("shared", 13_194)])
+def test_a_model_whose_layers_are_counted_by_tensors_is_the_one_that_is_trained(
+    look: Callable[..., Preflight], how: str, made: int
+) -> None:
+    rehearsed = look({"model": {"type": "paper_nets:Counted", "args": {"how": how}}}).rehearsed
+    assert rehearsed.parameters == made
+    assert rehearsed.peak_bytes is not None
+    assert rehearsed.state_bytes == made * 4
+    assert {type(parameter).__name__ for parameter in rehearsed.trainer.model.parameters()} == {"FakeTensor"}
+
+
+def test_a_step_that_needs_the_gradient_of_its_inputs_is_counted(look: Callable[..., Preflight]) -> None:
+    assert look({"trainer.type": "paper_nets:Penalty"}).rehearsed.flops == look().rehearsed.flops
+
+
+def test_inputs_of_another_type_than_the_weights_name_the_layer(look: Callable[..., Preflight]) -> None:
+    data = {"data.dataset": {"type": "paper_nets:Targets", "args": {"inputs": "int64"}}, "data.transforms": {}}
+    for model, layer in (({"type": "paper_nets:Net"}, "'conv'"), ({"type": "MLP"}, "'layers.0")):
+        with pytest.raises(ConfigError) as caught:
+            look({**data, "model": model})
+        assert layer in str(caught.value)
+        assert "int64" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_an_object_with_computed_weights_is_copied(project: Path, tiny: Tiny) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.utils.weight_norm(nn.Linear(64, 10)))
+    run = assay.train(tiny({"trainer.args": {"epochs": 1, "max_steps": 1}}), model=model, quiet=True)
+    assert run.status["state"] == "completed"
+
+
 @pytest.mark.parametrize(
     ("args", "error", "words"),
     [
+        ({"tested": 12}, DataError, ["none of the dataset's classes", "10, 11", "0 to 9"]),
         ({"kind": "int32"}, ConfigError, ["the loss cannot take", "int32"]),
         ({"kind": "float32"}, ConfigError, ["the loss cannot take", "float32"]),
         ({"high": 12}, DataError, ["none of the dataset's classes", "10, 11", "0 to 9"]),

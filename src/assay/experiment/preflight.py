@@ -29,6 +29,7 @@ from assay.utils.devices import choose_device
 __all__ = ["Preflight", "Report", "preflight", "report"]
 
 _LOGGER_SECONDS = 5.0
+_FEW = 16  # samples of validation and test, so that little is read before the run
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Report:
 
 
 def preflight(checked: Checked) -> Preflight:
-    """Open the data, take a step on paper and hold one real batch against loss and metrics.
+    """Open the data, take a step on paper and hold real batches against loss and metrics.
 
     Raises:
         ConfigError: something does not fit; layers are named.
@@ -91,10 +92,10 @@ def preflight(checked: Checked) -> Preflight:
     batches = {"train": _batch(data.train, data.train.batch_size or 1)}
     for split, loader in (("validation", data.validation), ("test", data.test)):
         if loader is not None:
-            batches[split] = _batch(loader, 2)
+            batches[split] = _batch(loader, _FEW)
     with placed(checked):
         rehearsed = rehearse(checked, data, batches, device)
-    try_real_batch(checked, data.info, batches["train"], rehearsed)
+    try_real_batch(checked, data.info, batches, rehearsed)
     return Preflight(checked, data, device, rehearsed)
 
 

@@ -1,4 +1,4 @@
-"""One real batch: its targets against the loss and the metrics, which tensors without memory let pass.
+"""Real batches: their targets against the loss and the metrics, which tensors without memory let pass.
 
 The outputs are zeros in the shape of the model's; so a target of the wrong type and a class out of range are found
 without the model.
@@ -34,26 +34,41 @@ __all__ = ["try_real_batch"]
 _BYTES_AT_ONCE = 2**26
 
 
-def try_real_batch(checked: Checked, info: DatasetInfo, batch: Any, rehearsed: Rehearsed) -> None:
-    """Hold the targets of a real batch against the model's output, the loss and the metrics.
+def try_real_batch(checked: Checked, info: DatasetInfo, batches: dict[str, Any], rehearsed: Rehearsed) -> None:
+    """Hold the targets of real batches against the model's outputs, the loss and the metrics.
+
+    Args:
+        batches: of every split, that of train first.
 
     Raises:
         ConfigError: classes, types or shapes do not fit together, or the monitored value is not among the measured.
         DataError: a target is none of the dataset's classes.
     """
-    if not rehearsed.results or not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+    if not rehearsed.results:
         return  # a trainer of the user's own: what it compares is not known
-    dtype = torch.float64 if checked.config.host.precision == "float64" else torch.float32
-    target = to_device(batch[1], torch.device("cpu"), dtype, torch.contiguous_format)
     findings = Findings(checked)
+    for split, batch in batches.items():
+        like = rehearsed.results[0] if split == "train" else rehearsed.evaluated[split]
+        if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+            return
+        metrics = _try_targets(checked, info, batch[1], like, rehearsed, findings)
+        if split == "train":
+            _try_monitored(metrics, rehearsed.trainer.monitor.name, findings)
+
+
+def _try_targets(
+    checked: Checked, info: DatasetInfo, target: Any, like: StepResult, rehearsed: Rehearsed, findings: Findings
+) -> list[MetricSet]:
+    dtype = torch.float64 if checked.config.host.precision == "float64" else torch.float32
+    target = to_device(target, torch.device("cpu"), dtype, torch.contiguous_format)
     with findings.part():
-        _fits_classes(checked, info, target, rehearsed)
+        _fits_classes(checked, info, target, like, rehearsed)
     findings.tell()
     loss = None
     if isinstance(rehearsed.trainer, DefaultTrainer):
         loss = checked.components["loss",].build(num_classes=info.classes).to(dtype)
     metrics = [MetricSet([metric]) for metric in build_metrics(listed(checked, "metrics"), classes=info.classes)]
-    for output, piece in _pieces(rehearsed, target):
+    for output, piece in _pieces(like, target):
         value = torch.zeros(())
         if loss is not None:
             with findings.part():
@@ -62,6 +77,10 @@ def try_real_batch(checked: Checked, info: DatasetInfo, batch: Any, rehearsed: R
             with findings.part():
                 _metric(one, StepResult(value, output, piece, count_samples(piece)), f"metrics.{number}")
         findings.tell()
+    return metrics
+
+
+def _try_monitored(metrics: list[MetricSet], monitor: str, findings: Findings) -> None:
     names = {"loss"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one batch of zeros is no measurement
@@ -69,7 +88,7 @@ def try_real_batch(checked: Checked, info: DatasetInfo, batch: Any, rehearsed: R
             with findings.part(), _bearing_the_batch():
                 names |= set(one.scalars())
     with findings.part():
-        _monitored(rehearsed.trainer.monitor.name, names)
+        _monitored(monitor, names)
     findings.tell()
 
 
@@ -101,8 +120,8 @@ def _monitored(monitor: str, names: set[str]) -> None:
         )
 
 
-def _fits_classes(checked: Checked, info: DatasetInfo, target: Any, rehearsed: Rehearsed) -> None:
-    output = rehearsed.results[0].output
+def _fits_classes(checked: Checked, info: DatasetInfo, target: Any, like: StepResult, rehearsed: Rehearsed) -> None:
+    output = like.output
     if not isinstance(output, Tensor) or not isinstance(target, Tensor) or info.classes is None:
         return
     loss = checked.components["loss",].obj
@@ -167,9 +186,8 @@ def _metric(metrics: MetricSet, step: StepResult, key: str) -> None:
         ) from error
 
 
-def _pieces(rehearsed: Rehearsed, target: Any) -> Iterator[tuple[Any, Any]]:
+def _pieces(first: StepResult, target: Any) -> Iterator[tuple[Any, Any]]:
     """Zeros for outputs and real targets, a part of the batch at a time."""
-    first = rehearsed.results[0]
     bytes_each = sum(t.numel() * 4 for t in tree_leaves(first.output) if isinstance(t, Tensor)) / max(first.count, 1)
     size = max(1, int(_BYTES_AT_ONCE / max(bytes_each, 1)))
     for piece in split_batch(target, size):

@@ -24,7 +24,8 @@ from assay.config.binding import Bound
 from assay.config.check import Checked
 from assay.data.splits import Splits
 from assay.errors import AssayError, ConfigError, MemoryExhaustedError, Problem
-from assay.experiment.build import assemble
+from assay.experiment.build import assemble, build_network
+from assay.experiment.findings import placed
 from assay.experiment.layers import LayerTrace, first_line, raised_in
 from assay.experiment.live_storages import LiveStorages
 from assay.trainer.base import BaseTrainer
@@ -45,7 +46,8 @@ class Rehearsed:
             forward pass of its own.
         peak_bytes: the most that the tensors of a training step hold at once; None where it cannot be known.
         state_bytes: of a checkpoint's tensors: model, moving average, and state of the optimizer.
-        results: of the forward pass of every micro-batch.
+        results: of the forward pass of every micro-batch of a training batch.
+        evaluated: of the forward pass in evaluation, by split.
         maker: the layer that makes the output.
     """
 
@@ -56,6 +58,7 @@ class Rehearsed:
     peak_bytes: int | None
     state_bytes: int
     results: list[StepResult]
+    evaluated: dict[str, StepResult]
     maker: str
 
 
@@ -73,7 +76,10 @@ def rehearse(checked: Checked, data: Splits, batches: dict[str, Any], device: to
     """
     try:
         with _defaults(checked, device):
-            return _on_paper(checked, data, batches, device)
+            try:
+                return _on_paper(checked, data, batches, device)
+            except _NotBuiltOnPaper:
+                return _on_paper(_with_model(checked, data), data, batches, device, last_try=True)
     except ConfigError:
         host = torch.device("cpu")
         few = {split: split_batch(batch, 2)[0] for split, batch in batches.items()}
@@ -82,11 +88,32 @@ def rehearse(checked: Checked, data: Splits, batches: dict[str, Any], device: to
         return replace(step, peak_bytes=None)
 
 
-def _on_paper(checked: Checked, data: Splits, batches: dict[str, Any], device: torch.device) -> Rehearsed:
+class _NotBuiltOnPaper(Exception):
+    """A constructor failed without numbers, or read some: with those that are made up, the model may be another one."""
+
+
+def _with_model(checked: Checked, data: Splits) -> Checked:
+    """With the model itself in the place of its class, on the host: its weights have numbers."""
+    with torch.device("cpu"), placed(checked):
+        model = build_network(checked, data.info)
+    bound = replace(checked.components["model",], obj=model)
+    return replace(checked, components={**checked.components, ("model",): bound})
+
+
+def _on_paper(
+    checked: Checked, data: Splits, batches: dict[str, Any], device: torch.device, *, last_try: bool = False
+) -> Rehearsed:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     copied = _copied(checked, device, mode)
-    with mode, LiveStorages(makes_up_numbers=True) as memory, _CopiesOnPaper(), _silence():
-        trainer = assemble(copied, data, device, on_paper=True)
+    with mode, LiveStorages(on_paper=True) as memory, _CopiesOnPaper(), _silence():
+        try:
+            trainer = assemble(copied, data, device, on_paper=True)
+        except ConfigError as error:
+            if last_try:
+                raise
+            raise _NotBuiltOnPaper from error
+        if memory.made_up and not last_try:
+            raise _NotBuiltOnPaper
         trainer.reads_numbers = False
         trainer.scaler = torch.amp.GradScaler(device.type, enabled=False)
         without_numbers = {split: tree_map_only(Tensor, mode.from_tensor, batch) for split, batch in batches.items()}
@@ -98,9 +125,7 @@ def _rehearsed(trainer: BaseTrainer, batches: dict[str, Any], memory: LiveStorag
     step = _Step(trainer, memory)
     results, flops = step.forward(batches["train"])
     peak = step.update(batches["train"])
-    for split in ("validation", "test"):
-        if split in batches:
-            step.evaluate(batches[split], split)
+    evaluated = {split: step.evaluate(batch, split) for split, batch in batches.items() if split != "train"}
     sizes = {parameter: parameter.numel() for parameter in trainer.model.parameters()}
     return Rehearsed(
         trainer,
@@ -110,6 +135,7 @@ def _rehearsed(trainer: BaseTrainer, batches: dict[str, Any], memory: LiveStorag
         peak,
         _state_bytes(trainer),
         results,
+        evaluated,
         step.maker,
     )
 
@@ -126,6 +152,16 @@ class _CopiesOnPaper(TorchFunctionMode):
             is_parameter, trained = isinstance(tensor, nn.Parameter), tensor.requires_grad
             memo[id(tensor)] = nn.Parameter(made, trained) if is_parameter else made.requires_grad_(trained)
         return memo[id(tensor)]
+
+
+class _CopiesOfResults(TorchFunctionMode):
+    """`copy.deepcopy` of a tensor that was computed copies its numbers (torch refuses): weights under `weight_norm`."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not Tensor.__deepcopy__ or args[0].is_leaf:
+            return func(*args, **(kwargs or {}))
+        tensor, memo = args
+        return memo.setdefault(id(tensor), tensor.detach().clone())
 
 
 class _Step:
@@ -152,9 +188,10 @@ class _Step:
         handle.remove()
         if not calls:
             return results, None
-        # A pass of its own: the counter bears no torch.autograd.grad, which a step may hold.
+        # A pass of its own: the counter bears neither torch.autograd.grad, which a step may hold, nor inputs with one.
+        args, kwargs = _detached(calls[0])
         with FlopCounterMode(display=False) as counter, torch.no_grad(), trainer.autocast():
-            trainer.model(*calls[0][0], **calls[0][1])
+            trainer.model(*args, **kwargs)
         return results, round(counter.get_total_flops() / results[0].count)
 
     def update(self, batch: Any) -> int:
@@ -172,10 +209,10 @@ class _Step:
         state = sum(_bytes(value) for value in trainer.optimizer.state.values())
         return max(self.memory.peak, max(before, default=0) + state)
 
-    def evaluate(self, batch: Any, split: str) -> None:
+    def evaluate(self, batch: Any, split: str) -> StepResult:
         self.trainer.model.eval()
         with torch.no_grad(), self._told(split), self.trainer.autocast():
-            self.trainer.evaluate_step(self.trainer.to_device(batch))
+            return self.trainer.evaluate_step(self.trainer.to_device(batch))
 
     @contextmanager
     def _told(self, split: str) -> Iterator[None]:
@@ -225,7 +262,14 @@ def _state_bytes(trainer: BaseTrainer) -> int:
 
 
 def _bytes(nested: Any) -> int:
-    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(nested) if isinstance(leaf, Tensor))
+    """Of the tensors; those that layers share (tied weights) count once, as in a file."""
+    storages = {}
+    for leaf in tree_leaves(nested):
+        if isinstance(leaf, Tensor):
+            strided = leaf.layout is torch.strided
+            key = (leaf.untyped_storage()._cdata, leaf.storage_offset(), leaf.shape) if strided else id(leaf)
+            storages[key] = leaf.numel() * leaf.element_size()
+    return sum(storages.values())
 
 
 @contextmanager
@@ -259,7 +303,8 @@ def _copied(checked: Checked, device: torch.device, mode: FakeTensorMode | None 
     copies: dict[Any, Bound] = {}
     for at, bound in checked.components.items():
         if bound.is_ready and isinstance(bound.obj, nn.Module) and at[0] in ("model", "loss"):
-            module = copy.deepcopy(bound.obj).to(device, torch.get_default_dtype())
+            with _CopiesOfResults():
+                module = copy.deepcopy(bound.obj).to(device, torch.get_default_dtype())
             with FakeCopyMode(mode) if mode else contextlib.nullcontext():
                 copies[at] = replace(bound, obj=copy.deepcopy(module))
     return replace(checked, components={**checked.components, **copies})
