@@ -94,3 +94,12 @@ def test_a_key_is_explained(check: Callable[..., tuple[int, str, str]]) -> None:
     assert "optimizer.args.lr = 0.5" in out
     assert "--set optimizer.args.lr=0.5" in out
     assert "replaced:" in out
+
+
+def test_a_key_with_a_mistake_is_explained_and_the_mistake_is_pointed_at(
+    check: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, out, _ = check({"seed": "x"}, "--set", "optimizer.args.lr=-1", "--explain", "optimizer.args.lr")
+    assert code == 0
+    assert "learning rate" in out
+    assert "note: there are 2 mistakes: assay check run.json" in out

@@ -31,7 +31,7 @@ def failing(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
         (["train", "--confg=x"], "error: 'assay train' has no option --confg", "did you mean --config?"),
         (["train", "--zzz"], "error: 'assay train' has no option --zzz", "assay train --help"),
         (["train", "--config"], "error: option '--config' requires an argument", "--help"),
-        (["train", "more"], "error: got unexpected extra argument(s) (more)", "assay train --help"),
+        (["train", "one.json", "more"], "error: got unexpected extra argument(s) (more)", "assay train --help"),
         (["show"], "error: missing argument 'RUN'", "assay show --help"),
         (["--zzz"], "error: 'assay' has no option --zzz", "assay --help"),
         (["train", "-c", "gone.json"], "error: there is no such configuration file", "gone.json"),

@@ -300,3 +300,9 @@ def test_the_nearest_file_is_a_configuration_and_near_in_more_than_its_ending(tm
         with pytest.raises(ConfigError) as caught:
             load(tmp_path / given)
         assert caught.value.problems[0].hint == hint
+
+
+def test_what_is_missing_is_missing_in_the_file_and_not_in_a_setting(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    file.write_text('{"seed": 1}')
+    assert load(file, ["seed=2", "name=x"]).place(("data",)).file == str(file)

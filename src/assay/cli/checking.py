@@ -24,7 +24,10 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Say all that is wrong with a configuration; or how large the run is, and what it will do."""
+    """Say all that is wrong with a configuration; or how large the run is, and what it will do.
+
+    With --all more than twenty mistakes are shown, and each in full.
+    """
     from assay.errors import AssayError, ConfigError, Problem
 
     try:
@@ -46,12 +49,18 @@ def _check(file: Path, overrides: list[str], explain: str | None, allow: tuple[s
     from assay.config.components import Allowed, project_root
     from assay.experiment.checking import checked, examined
 
-    found = examined(file, overrides, Allowed(project_root(), allow))
     if explain is not None:
+        import torch  # noqa: F401 - with it there the classes are looked at themselves, also beside mistakes
+
         from assay.experiment.explaining import explained
 
+        found = examined(file, overrides, Allowed(project_root(), allow))
         reports.print_explained(explained(found, explain), as_json=as_json)
+        if found.problems and not as_json:
+            count = len(found.problems)
+            typer.echo(f"note: there {'is a mistake' if count == 1 else f'are {count} mistakes'}: assay check {file}")
         return
+    found = examined(file, overrides, Allowed(project_root(), allow))
     whole = checked(found)
 
     from assay.experiment.preflight import preflight, report

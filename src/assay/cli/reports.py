@@ -59,7 +59,8 @@ def print_report(file: Path, report: Report, *, as_json: bool) -> None:
 
 def _steps(report: Report) -> str:
     epochs = f"{report.epochs} epoch{'' if report.epochs == 1 else 's'}"
-    return f"{report.steps:,} in {epochs} of {report.batches_per_epoch:,} batches of {report.batch_size:,}"
+    batches = f"{report.batches_per_epoch:,} batch{'' if report.batches_per_epoch == 1 else 'es'}"
+    return f"{report.steps:,} in {epochs} of {batches} of {report.batch_size:,}"
 
 
 def _learning_rate(report: Report) -> list[str]:

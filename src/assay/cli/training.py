@@ -15,7 +15,8 @@ Allow = Annotated[
 
 
 def train(
-    config: Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="JSON or YAML.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="JSON or YAML.", show_default=False)] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one value; may be repeated.")
     ] = None,
@@ -36,6 +37,7 @@ def train(
     from assay.errors import ConfigError, Problem
     from assay.experiment import api
 
+    config = config or file
     if config is None and resume is None:
         problem = Problem("give a configuration, or a run to resume", hint="--config=configs/runs/default.json")
         raise ConfigError.of(problem)

@@ -43,7 +43,10 @@ class Layers:
         Raises:
             ConfigError: it sets a member that a list does not have, or something inside a plain value.
         """
-        self.values[()] = top.values[()]
+        # What is missing is missing in a file, and not in a setting, unless that deletes it.
+        if not isinstance(top.data, _Patch) or None in top.data.values():
+            self.values[()] = top.values[()]
+        self.values.setdefault((), top.values[()])
         self.data = self._merged(self.data, top.data, (), top)
 
     def _merged(self, base: Any, top: Any, at: At, document: Document) -> Any:
