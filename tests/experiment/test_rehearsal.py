@@ -37,6 +37,8 @@ class Net(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(wide, 16), nn.ReLU(), nn.Linear(16, out))
         self.reads = reads
     def forward(self, x):
+        if self.reads == "a name that is not there":
+            return self.haed(x)
         if self.reads == "numpy":
             x = torch.from_numpy(x.numpy() * 2)
         if self.reads == "number" and x.sum() > 1e9:
@@ -76,6 +78,12 @@ class Penalty(DefaultTrainer):
         loss = self.loss(output, target)
         slope, = torch.autograd.grad(loss, inputs, create_graph=True)
         return StepResult(loss + slope.pow(2).sum(), output, target, len(target))
+
+class Triples(torch.utils.data.Dataset):
+    def __len__(self):
+        return 40
+    def __getitem__(self, index):
+        return torch.zeros(1, 8, 8), index % 10, index
 
 class Targets(torch.utils.data.Dataset):
     classes = [str(number) for number in range(10)]
@@ -256,3 +264,14 @@ def test_a_metric_that_the_data_refuses_has_its_place(look: Callable[..., Prefli
     (problem,) = caught.value.problems
     assert problem.key == "metrics.1.args.k"
     assert problem.place is not None
+
+
+def test_a_mistake_in_the_code_of_a_model_is_not_called_a_wrong_shape(look: Callable[..., Preflight]) -> None:
+    with pytest.raises(ConfigError, match=r"the forward pass fails in model Net: AttributeError.*haed"):
+        look(reads="a name that is not there")
+
+
+def test_samples_that_are_no_pairs_are_a_matter_of_the_dataset(look: Callable[..., Preflight]) -> None:
+    with pytest.raises(ConfigError, match="no pairs") as caught:
+        look({"data.dataset": "paper_nets:Triples", "data.transforms": {}})
+    assert caught.value.problems[0].key == "data.dataset"

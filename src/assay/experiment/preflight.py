@@ -18,12 +18,13 @@ from assay.config.check import Checked
 from assay.data.loaders.base import BaseLoader
 from assay.data.samples import BatchKey
 from assay.data.splits import Splits
-from assay.errors import StorageError
+from assay.errors import ConfigError, Problem, StorageError
 from assay.experiment.build import listed, open_data
 from assay.experiment.findings import placed
 from assay.experiment.real_batch import try_real_batch
 from assay.experiment.rehearsal import Rehearsed, rehearse
 from assay.schedulers.plan import Stretch, plan, stretches
+from assay.trainer.default import DefaultTrainer
 from assay.utils.devices import choose_device
 
 __all__ = ["Preflight", "Report", "preflight", "report"]
@@ -94,6 +95,7 @@ def preflight(checked: Checked) -> Preflight:
         if loader is not None:
             batches[split] = _batch(loader, _FEW)
     with placed(checked):
+        _require_pairs(checked, batches["train"])
         rehearsed = rehearse(checked, data, batches, device)
     try_real_batch(checked, data.info, batches, rehearsed)
     return Preflight(checked, data, device, rehearsed)
@@ -148,6 +150,23 @@ def _with_notes(made: Report) -> Report:
 def _batch(loader: BaseLoader, size: int) -> Any:
     """The first batch of the first epoch, or the beginning of it; no worker is started."""
     return loader.samples.fetch(BatchKey(0, np.asarray(loader.order(0))[:size]))
+
+
+def _require_pairs(checked: Checked, batch: Any) -> None:
+    """Trainers that take the step of `DefaultTrainer` take pairs."""
+    trainer = checked.components["trainer",].obj
+    own = getattr(trainer, "train_step", None) is not DefaultTrainer.train_step
+    if own or (isinstance(batch, (tuple, list)) and len(batch) == 2):
+        return
+    size = f" of {len(batch)}" if isinstance(batch, (tuple, list, dict)) else ""
+    raise ConfigError.of(
+        Problem(
+            "the samples are no pairs (input, target)",
+            key="data.dataset",
+            found=f"a batch that is a {type(batch).__name__}{size}",
+            hint="return pairs from the dataset, or give the trainer a train_step and evaluate_step of its own",
+        )
+    )
 
 
 def _existing(folder: Path) -> Path:

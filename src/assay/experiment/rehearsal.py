@@ -238,6 +238,10 @@ class _Step:
                 found=f"{self.loss.inputs()}: {cause}{place}",
                 hint="see the loss's documentation for the shapes that it compares",
             )
+        if self.trace.where() and isinstance(error, (AttributeError, NameError, ImportError, AssertionError)):
+            return Problem(
+                f"the forward pass{data} fails in {self.trace.where()}: {cause}", key="model", found=place[4:]
+            )
         if self.trace.where():
             return Problem(
                 f"the data{data} does not fit {self.trace.where()}",
