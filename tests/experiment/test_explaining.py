@@ -65,6 +65,22 @@ def test_an_unknown_key_gets_the_nearest_one(explain: Callable[..., Explanation]
         explain(key)
 
 
+@pytest.mark.parametrize("key", ["", "..", "²", "seed.x", "schedulers.x", "schedulers.-1", "optimizer.args.lr.0"])
+def test_what_stands_nowhere_is_no_key(explain: Callable[..., Explanation], key: str) -> None:
+    with pytest.raises(ConfigError, match="a configuration has no key"):
+        explain(key)
+
+
+@pytest.mark.parametrize(
+    "key", ["loggers.3", "model.args.hidden.9", "optimizer.groups.0.lr", "trainer.args.early_stopping.patience"]
+)
+def test_what_may_stand_inside_of_a_value_is_not_set(explain: Callable[..., Explanation], key: str) -> None:
+    made = explain(key)
+    assert (made.values, made.default) == ({}, "")
+    assert made.meaning
+    assert made.allowed
+
+
 def test_a_configuration_with_mistakes_can_be_explained_all_the_same(explain: Callable[..., Explanation]) -> None:
     made = explain("optimizer.args.lr", "optimizer.args.lr=-1")
     assert made.values["optimizer.args.lr"]["value"] == -1

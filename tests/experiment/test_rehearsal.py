@@ -185,7 +185,10 @@ def test_a_model_whose_layers_are_counted_by_tensors_is_the_one_that_is_trained(
 
 
 def test_a_step_that_needs_the_gradient_of_its_inputs_is_counted(look: Callable[..., Preflight]) -> None:
-    assert look({"trainer.type": "paper_nets:Penalty"}).rehearsed.flops == look().rehearsed.flops
+    for model in ("MLP", "paper_nets:Net"):
+        plain = look({"model": {"type": model}})
+        done = look({"model": {"type": model}, "trainer.type": "paper_nets:Penalty"})
+        assert done.rehearsed.flops == plain.rehearsed.flops
 
 
 def test_inputs_of_another_type_than_the_weights_name_the_layer(look: Callable[..., Preflight]) -> None:

@@ -52,7 +52,7 @@ def explained(found: Examined, key: str) -> Explanation:
     written = not found.problems and found.config is not None
     values = found.checked().origin if written else origin(found.source.raw, found.source)
     below = {name: entry for name, entry in values.items() if f"{name}.".startswith(f"{key}.")}
-    facts = _facts(at, _entries(found))
+    facts = _facts(at, _entries(found)) if below else _facts_of_absent(at, _entries(found))
     if facts is None and not below:
         known = sorted({*values, *(dotted((*at_, *rest)) for at_, rest in _possible(found))})
         near = nearest(key, known)
@@ -85,7 +85,7 @@ def origins(checked: Checked) -> dict[str, dict[str, Any]]:
 
 
 def _path(key: str) -> At:
-    return tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    return tuple(int(part) if part.isascii() and part.isdigit() else part for part in key.split("."))
 
 
 def _kind(at: At) -> Any:
@@ -95,6 +95,18 @@ def _kind(at: At) -> Any:
 
 def _entries(found: Examined) -> dict[At, Entry]:
     return {at: Entry(_kind(at), bound.name, bound.obj) for at, bound in found.components.items()}
+
+
+def _facts_of_absent(at: At, entries: Mapping[At, Entry]) -> tuple[str, str, str] | None:
+    """The same of a key that is not given; what would stand inside of a value has the value's, and no default."""
+    facts, value = _facts(at, entries), at
+    while facts is not None and len(value) > 1 and _facts(value[:-1], entries) == facts:
+        value = value[:-1]
+    if facts is None or value == at:
+        return facts
+    meaning, allowed, _ = facts
+    is_list, is_item = allowed.startswith("a list"), isinstance(at[len(value)], int)
+    return (meaning, allowed, "") if (is_item and is_list) or allowed.startswith("an object") else None
 
 
 def _facts(at: At, entries: Mapping[At, Entry]) -> tuple[str, str, str] | None:
@@ -107,7 +119,8 @@ def _facts(at: At, entries: Mapping[At, Entry]) -> tuple[str, str, str] | None:
             if len(rest) >= 2 and rest[0] == "args":
                 return _argument(entry, str(rest[1]))
             if len(rest) >= 3 and rest[0] == "groups" and rest[2] != "match":
-                return _argument(Entry(of_groups(entry.kind), entry.name, entry.obj), str(rest[2]))
+                facts = _argument(Entry(of_groups(entry.kind), entry.name, entry.obj), str(rest[2]))
+                return facts and (*facts[:2], "")  # a group has what the optimizer has
     return _of_section(Config, at, ())
 
 
@@ -138,11 +151,17 @@ def _of_section(section: type[BaseModel], at: At, before: At) -> tuple[str, str,
         return None
     inner = field.annotation if isinstance(field.annotation, type) else None
     slot = next((slot for slot in SLOTS if slot.at == (*before, name)), None)
+    if slot is not None and slot.many and rest and not isinstance(rest[0], int):
+        return None
     if slot is not None and (not rest or rest[0] == "args" or isinstance(rest[0], int)):
         if len(rest) > 1 and rest[0] == "args":
             return None  # of a component that is not known
         what = f"{'a list of components' if slot.many and not rest else 'a component'}: assay components {slot.kind}"
-        return MEANINGS[slot.kind] if rest else field.description or "", what, slot.default
+        return (
+            MEANINGS[slot.kind] if rest else field.description or "",
+            what,
+            "" if slot.many and rest else slot.default,
+        )
     if rest and inner is not None and issubclass(inner, BaseModel):
         return _of_section(inner, rest, (*before, name))
     written = section.model_json_schema()  # of a component: a bare name, or an object

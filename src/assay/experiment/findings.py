@@ -63,7 +63,9 @@ def with_places(error: ConfigError, checked: Checked) -> ConfigError:
     places = checked.places
     problems = []
     for problem in error.problems:
-        path = written = tuple(int(part) if part.isdigit() else part for part in problem.key.split(".") if part)
+        path = written = tuple(
+            int(part) if part.isascii() and part.isdigit() else part for part in problem.key.split(".") if part
+        )
         while path and path not in places:
             path = path[:-1]
         is_known = bool(path) and (path == written or not problem.place)
