@@ -38,7 +38,7 @@ def check(
     except AssayError as error:
         if not as_json:
             raise
-        from assay.cli.reports import print_json
+        from assay.cli.tables import print_json
 
         print_json({"ok": False, "exit_code": error.exit_code, "problems": _plain(error)})
         raise typer.Exit(error.exit_code) from error

@@ -26,22 +26,23 @@ def components(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """List the kinds of components, the components of a kind, or the arguments of one."""
+    from assay.cli.tables import print_json
     from assay.config.components import Allowed, project_root
     from assay.experiment import inventory
 
     if kind is None:
         rows = list(inventory.MEANINGS.items())
-        _print([{"kind": name, "meaning": meaning} for name, meaning in rows]) if as_json else _print_rows(rows)
+        print_json([{"kind": name, "meaning": meaning} for name, meaning in rows]) if as_json else _print_rows(rows)
         return
     allowed = Allowed(project_root(), tuple(allow or ()))
     found = inventory.kind_named(kind)
     if name is not None:
         entry = inventory.entry(found, name, allowed)
-        _print(_plain(entry)) if as_json else _print_entry(entry)
+        print_json(_plain(entry)) if as_json else _print_entry(entry)
         return
     entries = inventory.entries(found, allowed)
     if as_json:
-        _print([{"name": entry.name, "meaning": entry.summary} for entry in entries])
+        print_json([{"name": entry.name, "meaning": entry.summary} for entry in entries])
     else:
         _print_rows([(entry.name, entry.summary) for entry in entries])
         typer.echo(f"\nor package.module:Name of your own; arguments: assay components {found.name} NAME")
@@ -78,12 +79,6 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         raise StorageError.writing(path, error) from error
     typer.echo(f"wrote {path}", err=True)
-
-
-def _print(value: Any) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
 def _print_rows(rows: Iterable[tuple[str, str]]) -> None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
+
+from assay.cli.tables import print_json
 
 if TYPE_CHECKING:
     from assay.experiment.explaining import Explanation
     from assay.experiment.preflight import Report
 
-__all__ = ["print_explained", "print_json", "print_report"]
+__all__ = ["print_explained", "print_report"]
 
 _MOST_STRETCHES = 8
-
-
-def print_json(value: Any) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()
 
 
 def print_report(file: Path, report: Report, *, as_json: bool) -> None:
@@ -78,19 +75,22 @@ def _learning_rate(report: Report) -> list[str]:
 def _size(size: int | None) -> str:
     if size is None:
         return "unknown"
-    value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value /= 1024
-        units.pop(0)
-    return f"{value:.0f} {units[0]}" if units[0] == "B" or value >= 100 else f"{value:.1f} {units[0]}"
+    value, unit = _reduced(size, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
 
 
 def _scaled(number: int | None) -> str:
-    value, units = float(number or 0), ["", "k", "M", "G", "T"]
-    while value >= 1000 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.3g} {units[0]}".rstrip()
+    value, unit = _reduced(number or 0, 1000, ("", "k", "M", "G", "T"))
+    return f"{value:.3g} {unit}".rstrip()
+
+
+def _reduced(number: float, step: int, units: Sequence[str]) -> tuple[float, str]:
+    """The number in the largest unit of which there is one at least."""
+    power = 0
+    while number >= step and power < len(units) - 1:
+        number /= step
+        power += 1
+    return number, units[power]
 
 
 def print_explained(explanation: Explanation, *, as_json: bool) -> None:

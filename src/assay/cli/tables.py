@@ -13,7 +13,7 @@ from assay.store.index import RunSummary
 from assay.store.run_folder import RunFolder
 from assay.utils.atomic import read_json
 
-__all__ = ["print_result", "print_run", "print_runs", "print_values"]
+__all__ = ["print_json", "print_result", "print_run", "print_runs", "print_values"]
 
 
 def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -26,7 +26,8 @@ def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         print("  ".join(cells).rstrip())
 
 
-def _json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """A value for scripts."""
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
@@ -80,7 +81,7 @@ def print_result(run: RunFolder) -> None:
 
 def print_values(run: RunFolder, checkpoint: str, values: Mapping[str, float], *, as_json: bool) -> None:
     if as_json:
-        _json({"run": str(run.path), "checkpoint": checkpoint, "values": dict(values)})
+        print_json({"run": str(run.path), "checkpoint": checkpoint, "values": dict(values)})
         return
     facts = _measurements(run)
     rows = [(name, _figure(value), facts.get(name, {}).get("unit") or "") for name, value in values.items()]
@@ -89,7 +90,7 @@ def print_values(run: RunFolder, checkpoint: str, values: Mapping[str, float], *
 
 def print_runs(found: Sequence[RunSummary], folder: Any, *, as_json: bool) -> None:
     if as_json:
-        _json([_plain(summary) for summary in found])
+        print_json([_plain(summary) for summary in found])
         return
     if not found:
         print(f"no runs under {folder}")
@@ -120,7 +121,7 @@ def print_run(run: RunFolder, *, as_json: bool) -> None:
     checkpoints = {path.name: path.resolve().name for path in sorted(run.checkpoints.glob("[!.]*"))}
     cursors = {path.stem: read_json(path) for path in sorted(run.courier.glob("*.json"))}
     if as_json:
-        _json({"path": str(run.path), "status": status, "checkpoints": checkpoints, "loggers": cursors})
+        print_json({"path": str(run.path), "status": status, "checkpoints": checkpoints, "loggers": cursors})
         return
     print(f"run {run.path}")
     for key in ("state", "reason", "epoch", "epochs", "step", "monitor"):

@@ -22,6 +22,7 @@ __all__ = [
     "path_of",
     "plain",
     "read_text",
+    "undotted",
     "unwritable",
 ]
 
@@ -77,6 +78,11 @@ def _excerpt(line: str, column: int) -> str:
 def dotted(at: At) -> str:
     """A path as messages and `--set` write it: `schedulers.0.args.values.8`."""
     return ".".join(str(part) if _BARE_KEY.fullmatch(str(part)) else f'"{part}"' for part in at)
+
+
+def undotted(key: str) -> At:
+    """The path in the key of a message, whose whole numbers are indices of lists; of keys without dots in them."""
+    return tuple(int(part) if part.isascii() and part.isdigit() else part for part in key.split("."))
 
 
 def unwritable(text: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
 from assay.config.check import SLOTS, Checked, Examined, of_groups
 from assay.config.components import nearest
-from assay.config.document import At, dotted
+from assay.config.document import At, dotted, undotted
 from assay.config.provenance import origin
 from assay.config.schema import Component, Config
 from assay.errors import ConfigError, Problem
@@ -48,7 +49,7 @@ def explained(found: Examined, key: str) -> Explanation:
     Raises:
         ConfigError: the configuration has no such key and could have none.
     """
-    at = _path(key)
+    at = undotted(key)
     written = not found.problems and found.config is not None
     values = found.checked().origin if written else origin(found.source.raw, found.source)
     below = {name: entry for name, entry in values.items() if f"{name}.".startswith(f"{key}.")}
@@ -78,14 +79,10 @@ def origins(checked: Checked) -> dict[str, dict[str, Any]]:
     entries = {at: Entry(_kind(at), bound.name, bound.obj) for at, bound in checked.components.items()}
     made = {}
     for key, entry in checked.origin.items():
-        meaning, allowed, _ = _facts(_path(key), entries) or ("", "", "")
+        meaning, allowed, _ = _facts(undotted(key), entries) or ("", "", "")
         extra = {"meaning": meaning, "allowed": allowed}
         made[key] = {**entry, **{name: text for name, text in extra.items() if text}}
     return made
-
-
-def _path(key: str) -> At:
-    return tuple(int(part) if part.isascii() and part.isdigit() else part for part in key.split("."))
 
 
 def _kind(at: At) -> Any:
@@ -164,14 +161,20 @@ def _of_section(section: type[BaseModel], at: At, before: At) -> tuple[str, str,
         )
     if rest and inner is not None and issubclass(inner, BaseModel):
         return _of_section(inner, rest, (*before, name))
-    written = section.model_json_schema()  # of a component: a bare name, or an object
-    schema = (written if "properties" in written else written["anyOf"][-1])["properties"][str(name)]
+    schema = _properties(section)[str(name)]
     is_section = inner is not None and issubclass(inner, BaseModel) and not issubclass(inner, Component)
     allowed = (
         "a section: " + ", ".join(inner.model_fields) if is_section and inner else in_words((*before, name), schema)
     )
     default = "" if field.is_required() or is_section else _json(key_default(field))
     return field.description or "", allowed.replace("`", ""), default
+
+
+@cache
+def _properties(section: type[BaseModel]) -> Mapping[str, Any]:
+    """The keys of a section as JSON Schema; one section is asked for each of its keys."""
+    written: dict[str, Any] = section.model_json_schema()  # of a component: a bare name, or an object
+    return dict((written if "properties" in written else written["anyOf"][-1])["properties"])
 
 
 def _possible(found: Examined) -> Iterator[tuple[At, At]]:

@@ -13,7 +13,7 @@ from assay.experiment.layers import first_line
 from assay.store.run_folder import RunFolder
 from assay.utils.secrets import conceal
 
-__all__ = ["explained"]
+__all__ = ["explained", "out_of_memory"]
 
 
 def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
@@ -24,10 +24,7 @@ def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
     (run.path / "crash.txt").write_text(crash, encoding="utf-8")
     kept = f"the traceback is in {run.path / 'crash.txt'}"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return MemoryExhaustedError(
-            f"the device is out of memory: {first_line(error)}",
-            hint="raise `trainer.args.accumulate`: the update stays the same, in smaller pieces",
-        )
+        return out_of_memory(error)
     if "does not have a deterministic implementation" in str(error):
         problem = Problem(first_line(error), key="host.deterministic", hint="set host.deterministic to false")
         return ConfigError.of(problem)
@@ -44,6 +41,13 @@ def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
             found=f"{last.co_filename}:{error.__traceback__ and _line(error)}",
             hint=kept,
         )
+    )
+
+
+def out_of_memory(error: Exception) -> MemoryExhaustedError:
+    return MemoryExhaustedError(
+        f"the device is out of memory: {first_line(error)}",
+        hint="raise `trainer.args.accumulate`: the update stays the same, in smaller pieces",
     )
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from assay.config.check import Checked
+from assay.config.document import undotted
 from assay.errors import AssayError, ConfigError, Problem
 
 __all__ = ["Findings", "placed", "with_places"]
@@ -63,9 +64,7 @@ def with_places(error: ConfigError, checked: Checked) -> ConfigError:
     places = checked.places
     problems = []
     for problem in error.problems:
-        path = written = tuple(
-            int(part) if part.isascii() and part.isdigit() else part for part in problem.key.split(".") if part
-        )
+        path = written = tuple(part for part in undotted(problem.key) if part != "")
         while path and path not in places:
             path = path[:-1]
         is_known = bool(path) and (path == written or not problem.place)

@@ -21,6 +21,7 @@ from assay.data.splits import Splits
 from assay.errors import ConfigError, Problem, StorageError
 from assay.experiment.build import listed, open_data
 from assay.experiment.findings import placed
+from assay.experiment.layers import first_line
 from assay.experiment.real_batch import try_real_batch
 from assay.experiment.rehearsal import Rehearsed, rehearse
 from assay.schedulers.plan import Stretch, plan, stretches
@@ -217,7 +218,7 @@ def _loggers(checked: Checked) -> dict[str, str]:
             listed(checked, "loggers")[number].build().reach()
             answers[name] = ""
         except Exception as error:  # whatever it is, it is the answer
-            answers[name] = str(error).splitlines()[0] if str(error) else type(error).__name__
+            answers[name] = first_line(error)
 
     asked: dict[str, threading.Thread] = {}
     for number, bound in enumerate(listed(checked, "loggers")):

@@ -23,8 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from assay.config.binding import Bound
 from assay.config.check import Checked
 from assay.data.splits import Splits
-from assay.errors import AssayError, ConfigError, MemoryExhaustedError, Problem
+from assay.errors import AssayError, ConfigError, Problem
 from assay.experiment.build import assemble, build_network
+from assay.experiment.failures import out_of_memory
 from assay.experiment.findings import placed
 from assay.experiment.layers import LayerTrace, first_line, raised_in
 from assay.experiment.live_storages import LiveStorages
@@ -222,8 +223,7 @@ class _Step:
         except (AssayError, MemoryError):
             raise
         except torch.OutOfMemoryError as error:
-            hint = "raise `trainer.args.accumulate`: the update stays the same, in smaller pieces"
-            raise MemoryExhaustedError(f"the device is out of memory: {first_line(error)}", hint) from error
+            raise out_of_memory(error) from error
         except Exception as error:
             raise ConfigError.of(self._problem(error, split)) from error
 
