@@ -16,7 +16,8 @@ import pytest
 
 from assay.logger import system as module
 from assay.logger.launch import start, wait
-from assay.logger.system import SYSTEM, Sampler
+from assay.logger.system import Sampler
+from assay.store.samples import SYSTEM
 
 
 def test_a_sample_has_the_machine_and_the_run_in_stated_units(tmp_path: Path) -> None:

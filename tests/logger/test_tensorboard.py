@@ -24,7 +24,7 @@ Scalar = tuple[str, int, float, str]
 def _open(run: Any, delivered: int = -1) -> TensorBoardLogger:
     logger = TensorBoardLogger()
     config = json.loads((run.folder / "config.json").read_text())
-    logger.start(RunInfo(run.folder, run.folder.name, "digits", "resnet", config, delivered))
+    logger.start(RunInfo(run.folder, run.folder.name, "digits", "resnet", config, 0.0, delivered))
     return logger
 
 

@@ -141,7 +141,8 @@ class Delivery:
     def _run_info(self) -> RunInfo:
         config = dict(read_json(self.folder / "config.json"))
         project, name = str(config.get("project", "assay")), str(config.get("name", "run"))
-        return RunInfo(self.folder, self.folder.name, project, name, config, self.cursor.id)
+        created = float(read_json(self.folder / "status.json").get("created", 0.0))
+        return RunInfo(self.folder, self.folder.name, project, name, config, created, self.cursor.id)
 
     def _wait(self, pause: float, status: str | None, final: Callable[[], str | None], stop: Event) -> None:
         """Wait, but not on when the run ends: what can be delivered then is, before the deadline."""

@@ -18,9 +18,9 @@ from typing import Any
 import orjson
 import psutil
 
-__all__ = ["SYSTEM", "Sampler"]
+from assay.store.samples import SYSTEM
 
-SYSTEM = "system.jsonl"
+__all__ = ["Sampler"]
 
 _log = logging.getLogger(__name__)
 
