@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["SYSTEM", "Sample", "read_samples"]
+__all__ = ["SYSTEM", "Sample", "append_sample", "read_samples"]
 
 SYSTEM = "system.jsonl"
 
@@ -40,6 +42,26 @@ class Sample:
         """Full names with their numbers: ("system/machine/cpu_percent", 81.2), …, lists by index."""
         for part in ("machine", "run", "training"):
             yield from _numbers(getattr(self, part), f"system/{part}")
+
+
+def append_sample(path: Path, fields: Mapping[str, Any]) -> None:
+    """One line more; trainer and courier write to one file.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # else the end of another's unfinished write looks torn
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            # Half a line that a full disk left. Cut off it cannot be: others may have written behind it by now.
+            line = b"\n" + line
+        while line:
+            line = line[os.write(descriptor, line) :]
+    finally:
+        os.close(descriptor)
 
 
 def read_samples(path: Path, after: int = -1, limit: int = 1000) -> list[Sample]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import torch
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from assay.errors import Interrupted, NonFiniteError
 from assay.model.metrics.collection import MetricSet
 from assay.store.journal import Journal
 from assay.store.run_folder import RunFolder
+from assay.store.samples import append_sample
 from assay.trainer import snapshot
 from assay.trainer.batches import first_images
 from assay.trainer.checkpoint import Checkpoint, Checkpoints
@@ -182,9 +182,7 @@ class Writer:
         values = {n: v for n, v in trainer.progress.last.items() if n.partition("/")[0] in measured}
         self.display.measured(epoch, trainer.progress.step, values, seconds, improved)
         timing = {"epoch": epoch, "step": trainer.progress.step, "seconds": seconds, "samples": new}
-        line = orjson.dumps({"time": time.time(), "training": timing}, option=orjson.OPT_APPEND_NEWLINE)
-        with self.run.system.open("ab", buffering=0) as stream:
-            stream.write(line)
+        append_sample(self.run.system, {"time": time.time(), "training": timing})
 
     def _media(
         self, trainer: BaseTrainer, phase: str, metrics: MetricSet, progress: Progress
