@@ -9,5 +9,8 @@ __all__ = ["LOGGERS"]
 LOGGERS = Kind(
     "logger",
     base=("assay.logger.base:BaseLogger",),
-    table={"TensorBoardLogger": "assay.logger.tensorboard:TensorBoardLogger"},
+    table={
+        "SacredLogger": "assay.logger.sacred:SacredLogger",
+        "TensorBoardLogger": "assay.logger.tensorboard:TensorBoardLogger",
+    },
 )
