@@ -78,28 +78,19 @@ def _courier(run: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_once_delivers_what_there_is_and_leaves_a_living_run_open(run: Any) -> None:
-    run.hold()
-    run.append(3)
-    result = _courier(run, "--once")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    assert run.seen("record") == [0, 1, 2]
-    assert run.seen("close") == ["running"]
-
-
 def test_without_the_project_a_logger_of_it_is_refused_and_what_is_left_is_said(run: Any, tmp_path: Path) -> None:
     run.append(3)
-    result = _courier(run, "--once", "--root", str(tmp_path))
+    result = _courier(run, "--root", str(tmp_path))
     assert result.returncode == 6
     assert "not in a place that a logger may come from" in result.stdout
-    assert "3 records are not delivered to own_loggers.Witness" in result.stdout
+    assert "3 records and 2 files are not delivered to own_loggers.Witness" in result.stdout
     assert run.seen("record") == []
 
 
 def test_allowed_packages_are_told_to_the_courier(make_run: Callable[..., Any]) -> None:
     run = make_run("json:JSONEncoder")
-    assert "not in a place" in _courier(run, "--once").stdout
-    assert "is not a logger" in _courier(run, "--once", "--allow", "json").stdout
+    assert "not in a place" in _courier(run).stdout
+    assert "is not a logger" in _courier(run, "--allow", "json").stdout
 
 
 def test_the_logger_package_imports_neither_torch_nor_a_tracker() -> None:

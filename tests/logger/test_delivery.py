@@ -1,60 +1,23 @@
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
-from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from assay.logger import delivery as module
-from assay.logger.cursor import Cursor, components, left
-from assay.logger.delivery import Delivery
-from assay.store.journal import JOURNAL, Journal, cut
+from assay.logger.backlog import backlogs
+from assay.logger.cursor import Cursor, components
 
 WITNESS = "own_loggers:Witness"
 NAME = "own_loggers.Witness"
 
 
-@pytest.fixture(autouse=True)
-def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "POLL", 0.01)
-    monkeypatch.setattr(module, "LONGEST", 0.05)
-    monkeypatch.setattr(module, "LONGEST_AFTER", 0.05)
-
-
-@pytest.fixture
-def deliver(make_run: Callable[..., Any]) -> Callable[..., Any]:
-    def make(run: Any, status: str | None = "completed") -> Delivery:
-        """Deliver to the first logger of a run that has ended."""
-        (component, *_) = components({"loggers": run.loggers})
-        delivery = Delivery(run.folder, component, run.allowed)
-        delivery.run(lambda: status, Event())
-        return delivery
-
-    return make
-
-
 @pytest.fixture
 def run(make_run: Callable[..., Any]) -> Any:
-    return make_run(WITNESS)
-
-
-class _Live:
-    """A delivery in a thread, of a run that goes on."""
-
-    def __init__(self, run: Any) -> None:
-        (component,) = components({"loggers": run.loggers})
-        self.delivery = Delivery(run.folder, component, run.allowed)
-        self.status: str | None = None
-        self.stop = Event()
-        self.thread = Thread(target=self.delivery.run, args=(lambda: self.status, self.stop), daemon=True)
-        self.thread.start()
-
-    def end(self, status: str) -> None:
-        self.status = status
-        self.thread.join(30)
-        assert not self.thread.is_alive()
+    return make_run("own_loggers:Witness")
 
 
 def test_records_arrive_once_in_order_and_then_the_end(run: Any, deliver: Callable[..., Any]) -> None:
@@ -76,7 +39,7 @@ def test_nothing_is_delivered_twice_by_a_second_round(run: Any, deliver: Callabl
     assert deliver(run).sent == 2
     assert run.seen("record") == [0, 1, 2, 3, 4]
     assert run.seen("start") == [-1, 2]
-    assert run.seen("file") == ["config.json", "transforms.json"]
+    assert run.seen("file") == ["config.json", "transforms.json", "status.json"]
 
 
 def test_a_logger_that_fails_a_few_times_gets_everything_and_it_is_said_once(
@@ -93,25 +56,25 @@ def test_a_logger_that_fails_a_few_times_gets_everything_and_it_is_said_once(
     assert run.cursor(NAME)["error"] is None
 
 
-def test_while_a_logger_fails_its_cursor_says_why(run: Any) -> None:
+def test_while_a_logger_fails_its_cursor_says_why(run: Any, begin: Callable[..., Any]) -> None:
     (run.folder / "down").touch()
     run.append(3)
-    live = _Live(run)
+    live = begin(run)
     run.wait_until(lambda: live.delivery.cursor.status == "retrying")
     run.wait_until(lambda: run.cursor(NAME)["status"] == "retrying")
     assert run.cursor(NAME)["id"] == -1
     assert "ConnectionError: no answer" in run.cursor(NAME)["error"]
-    assert left(run.folder) == {NAME: 3}
+    assert run.left() == {NAME: 3}
     (run.folder / "down").unlink()
     live.end("completed")
     assert run.seen("record") == [0, 1, 2]
-    assert left(run.folder) == {NAME: 0}
+    assert run.left() == {NAME: 0}
 
 
-def test_a_failing_logger_that_is_told_to_stop_keeps_its_place(run: Any) -> None:
+def test_a_failing_logger_that_is_told_to_stop_keeps_its_place(run: Any, begin: Callable[..., Any]) -> None:
     (run.folder / "down").touch()
     run.append(3)
-    live = _Live(run)
+    live = begin(run)
     run.wait_until(lambda: live.delivery.cursor.status == "retrying")
     live.stop.set()
     live.end("completed")
@@ -119,9 +82,9 @@ def test_a_failing_logger_that_is_told_to_stop_keeps_its_place(run: Any) -> None
     assert run.cursor(NAME)["id"] == -1
 
 
-def test_a_stop_lets_go_of_the_run_without_ending_it(run: Any) -> None:
+def test_a_stop_lets_go_of_the_run_without_ending_it(run: Any, begin: Callable[..., Any]) -> None:
     run.append(3)
-    live = _Live(run)
+    live = begin(run)
     run.wait_until(lambda: run.seen("record") == [0, 1, 2])
     live.stop.set()
     live.thread.join(30)
@@ -129,8 +92,8 @@ def test_a_stop_lets_go_of_the_run_without_ending_it(run: Any) -> None:
     assert run.cursor(NAME)["id"] == 2
 
 
-def test_records_written_during_a_delivery_arrive(run: Any) -> None:
-    live = _Live(run)
+def test_records_written_during_a_delivery_arrive(run: Any, begin: Callable[..., Any]) -> None:
+    live = begin(run)
     for count in range(1, 6):
         run.append(1)
         run.wait_until(lambda count=count: len(run.seen("record")) == count)
@@ -140,48 +103,14 @@ def test_records_written_during_a_delivery_arrive(run: Any) -> None:
     assert run.seen("close") == ["interrupted"]
 
 
-def test_a_cut_during_a_delivery_starts_the_logger_again_before_it(run: Any) -> None:
-    run.append(3)
-    offset = run.journal.offset
-    run.append(4)
-    live = _Live(run)
-    run.wait_until(lambda: len(run.seen("record")) == 7)
-    cut(run.folder, offset, 3)
-    run.wait_until(lambda: run.seen("start") == [-1, 2])
-    run.journal = Journal(run.folder / JOURNAL)
-    run.append(2, loss=5.0)
-    live.end("completed")
-    assert run.seen("record") == [0, 1, 2, 3, 4, 5, 6, 3, 4]
-    assert run.seen("loss")[-2:] == ["5.0", "5.0"]
-    assert run.cursor(NAME)["id"] == 4
-
-
-def test_a_cursor_written_after_a_cut_by_one_who_missed_it_does_not_hide_it(
-    run: Any, deliver: Callable[..., Any]
-) -> None:
-    run.append(3)
-    offset = run.journal.offset
-    run.append(4)
-    deliver(run)
-    stale = (run.folder / "courier" / f"{NAME}.json").read_bytes()
-    cut(run.folder, offset, 3)
-    run.journal = Journal(run.folder / JOURNAL)
-    run.append(9, loss=5.0)
-    (run.folder / "courier" / f"{NAME}.json").write_bytes(stale)
-    deliver(run)
-    assert run.seen("record")[7:] == list(range(3, 12))
-    assert run.seen("start") == [-1, 2]
-    assert deliver(run).sent == 0
-
-
 def test_files_are_delivered_and_again_when_they_have_changed(run: Any, deliver: Callable[..., Any]) -> None:
     (run.folder / "code" / "models").mkdir(parents=True)
     (run.folder / "code" / "models" / "net.py").write_text("depth = 18")
     run.write("environment.json", {})
     deliver(run)
-    names = ["config.json", "transforms.json", "environment.json", "code/models/net.py"]
+    names = ["config.json", "transforms.json", "environment.json", "code/models/net.py", "status.json"]
     assert run.seen("file") == names
-    assert run.seen("content")[-1] == "depth = 18"
+    assert run.seen("content")[-2] == "depth = 18"
     (run.folder / "code" / "models" / "net.py").write_text("depth = 50")
     deliver(run)
     assert run.seen("file") == [*names, "code/models/net.py"]
@@ -213,7 +142,7 @@ def test_a_logger_that_cannot_be_built_is_said_once_and_given_up(
     assert delivery.cursor.status == "failed"
     assert reason in str(delivery.cursor.error)
     assert caplog.text.count("cannot be used") == 1
-    assert list(left(run.folder).values()) == [1]
+    assert list(run.left().values()) == [1]
 
 
 def test_loggers_of_one_type_have_a_cursor_each() -> None:
@@ -230,4 +159,122 @@ def test_a_cursor_of_another_type_or_a_damaged_one_is_not_used(run: Any) -> None
     assert Cursor.load(path, "B").id == -1
     path.write_bytes(b"")
     assert Cursor.load(path, "A").id == -1
-    assert left(run.folder) == {NAME: 0, "x": 0}
+    assert run.left() == {NAME: 0}
+
+
+def test_what_is_refused_for_good_is_kept_with_its_reason_and_holds_up_nothing(
+    make_run: Callable[..., Any], deliver: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = make_run({"type": "own_loggers:Picky", "args": {"refuses": [2, 4]}})
+    run.append(4)
+    run.append(1, loss=float("inf"))
+    run.append(2)
+    deliver(run)
+    path = run.folder / "courier" / "own_loggers.Picky.refused.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["kind"], line["id"], line["reason"]) for line in lines] == [
+        ("record", 2, "no 2s here"),
+        ("record", 4, "no 4s here"),
+    ]
+    assert lines[1]["record"]["values"]["loss"] == "Infinity"
+    assert caplog.text.count("refuses records for good: no 2s here") == 1
+    cursor = run.cursor("own_loggers.Picky")
+    assert (cursor["id"], cursor["refused"], cursor["status"]) == (6, 2, "closed")
+    (run.folder / "courier" / "own_loggers.Picky.json").unlink()
+    deliver(run)
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_samples_arrive_once_and_in_order(run: Any, deliver: Callable[..., Any]) -> None:
+    run.measure(3)
+    deliver(run)
+    run.measure(2)
+    deliver(run)
+    assert run.seen("cpu") == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert run.cursor(NAME)["sample"] == run.seen("sample")[-1]
+    assert not str(backlogs(run.folder)[NAME])
+    run.measure(1)
+    assert str(backlogs(run.folder)[NAME]) == "the last samples of the machine"
+
+
+def test_what_was_confirmed_shortly_before_a_failure_is_sent_again(
+    make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, begin: Callable[..., Any]
+) -> None:
+    run = make_run("own_loggers:Forgetful")
+    live = begin(run)
+    run.append(5)
+    run.wait_until(lambda: run.seen("record") == [0, 1, 2, 3, 4])
+    (run.folder / "down").touch()
+    run.append(1)
+    run.wait_until(lambda: live.delivery.cursor.status == "retrying")
+    (run.folder / "down").unlink()
+    live.end("completed")
+    assert run.seen("record") == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5]
+    assert set(run.seen("start")) == {-1, 4}
+    assert live.delivery.sent == 6
+    assert run.cursor("own_loggers.Forgetful")["safe"] is None  # what was closed is safe
+
+
+def test_after_a_crash_of_the_courier_what_may_be_lost_is_sent_again(
+    make_run: Callable[..., Any], deliver: Callable[..., Any], begin: Callable[..., Any]
+) -> None:
+    run = make_run("own_loggers:Forgetful")
+    live = begin(run)
+    run.append(5)
+    run.wait_until(lambda: run.cursor("own_loggers.Forgetful")["id"] == 4 if run.seen("record") else False)
+    killed = run.cursor("own_loggers.Forgetful")
+    live.end("running")
+    run.write("courier/own_loggers.Forgetful.json", killed)
+    deliver(run)
+    assert run.seen("record") == [0, 1, 2, 3, 4] * 2
+
+
+def test_a_logger_is_told_that_a_run_lives_while_it_does(
+    run: Any, monkeypatch: pytest.MonkeyPatch, begin: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(module, "BEAT", 0.02)
+    live = begin(run)
+    run.wait_until(lambda: len(run.seen("beat")) >= 3)
+    live.end("completed")
+    count = len(run.seen("beat"))
+    assert run.seen("beat") == [True] * count
+
+
+def test_numbers_come_before_code(run: Any, deliver: Callable[..., Any]) -> None:
+    (run.folder / "code").mkdir()
+    for number in range(3):
+        (run.folder / "code" / f"{number}.py").write_text(f"{number}")
+    run.append(2500)
+    deliver(run)
+    seen = [next(iter(line)) for line in run.lines()]
+    assert seen.index("record") < len(seen) - 1 - seen[::-1].index("record") < seen.index("file", 8)
+    assert run.seen("file")[2:] == ["code/0.py", "code/1.py", "code/2.py", "status.json"]
+
+
+def test_a_cursor_that_cannot_be_written_stops_nothing(
+    run: Any, deliver: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Cursor, "save", full)
+    run.append(3)
+    deliver(run)
+    assert run.seen("record") == [0, 1, 2]
+    assert run.seen("close") == ["completed"]
+    assert caplog.text.count("No space left") == 1
+
+
+def test_two_deliveries_to_one_logger_take_turns(run: Any, begin: Callable[..., Any]) -> None:
+    first = begin(run)
+    run.wait_until(lambda: first.delivery.lock.exists())
+    run.append(3)
+    run.wait_until(lambda: run.seen("record") == [0, 1, 2])
+    second = begin(run)
+    run.append(2)
+    run.wait_until(lambda: len(run.seen("record")) == 5)
+    first.stop.set()
+    first.thread.join(30)
+    run.append(1)
+    second.end("completed")
+    assert run.seen("record") == [0, 1, 2, 3, 4, 5]

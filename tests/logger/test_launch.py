@@ -6,19 +6,20 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from assay.config.components import Allowed
-from assay.errors import ConfigError, RunBusyError
-from assay.logger.launch import start, stop, sync, wait
+from assay.errors import RunBusyError
+from assay.logger import launch
+from assay.logger.backlog import Backlog, Trouble
+from assay.logger.launch import Courier, stop, wait
 from assay.store.journal import JOURNAL, Journal, cut, read
 from assay.store.lock import is_held
+from assay.utils.atomic import read_json
+from event_files import journalled, scalars
 
 WITNESS = "own_loggers:Witness"
 NAME = "own_loggers.Witness"
@@ -26,40 +27,8 @@ NAME = "own_loggers.Witness"
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
-@pytest.fixture
-def start_courier() -> Iterator[Start]:
-    """Start a real courier; none outlives its test."""
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def begin(run: Any, **options: Any) -> subprocess.Popen[bytes]:
-        processes.append(start(run.folder, run.allowed, **options))
-        return processes[-1]
-
-    yield begin
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def _log(run: Any) -> str:
-    return str((run.folder / "run.log").read_text())
-
-
-def _scalars(folder: Path) -> list[tuple[str, int, float, str]]:
-    accumulator = EventAccumulator(str(folder / "tensorboard"), {"scalars": 0}).Reload()
-    return sorted(
-        (tag, event.step, event.wall_time, str(np.float32(event.value)))
-        for tag in accumulator.Tags()["scalars"]
-        for event in accumulator.Scalars(tag)
-    )
-
-
-def _journalled(folder: Path) -> list[tuple[str, int, float, str]]:
-    return sorted(
-        (tag, record.step, record.time, str(np.float32(value)))
-        for record in read(folder / JOURNAL)
-        for tag, value in record.scalars()
-    )
+def _records(backlogs: dict[str, Backlog]) -> dict[str, int]:
+    return {name: backlog.records for name, backlog in backlogs.items()}
 
 
 def test_a_courier_delivers_a_run_as_it_grows_and_ends_with_it(
@@ -75,11 +44,11 @@ def test_a_courier_delivers_a_run_as_it_grows_and_ends_with_it(
     assert courier.poll() is None
     run.append(2)
     run.status("completed")
-    assert wait(courier, run.folder, 60) == {NAME: 0, "TensorBoardLogger": 0}
+    assert _records(wait(courier, run.folder, 60)) == {NAME: 0, "TensorBoardLogger": 0}
     assert courier.returncode == 0
     assert run.seen("record") == list(range(5005))
     assert run.seen("close") == ["completed"]
-    assert _scalars(run.folder) == _journalled(run.folder)
+    assert scalars(run.folder) == journalled(run.folder)
 
 
 def test_the_death_of_the_trainer_ends_the_courier(make_run: Callable[..., Any], start_courier: Start) -> None:
@@ -107,15 +76,15 @@ def test_a_courier_killed_again_and_again_loses_and_doubles_nothing(
         run.append(500)
         courier.kill()
         courier.wait()
-    assert not is_held(run.folder / "courier" / "lock")
+    assert not is_held(run.folder / "courier" / "TensorBoardLogger.lock")
     run.status("completed")
     run.release()
-    result = sync(run.folder, allowed=run.allowed)
-    assert {name: (logger.left, logger.error) for name, logger in result.items()} == {
+    result = run.sync()
+    assert {name: (logger.backlog.records, logger.backlog.cursor.error) for name, logger in result.items()} == {
         "TensorBoardLogger": (0, None),
         NAME: (0, None),
     }
-    assert _scalars(run.folder) == _journalled(run.folder)
+    assert scalars(run.folder) == journalled(run.folder)
     seen = run.seen("record")
     assert sorted(set(seen)) == list(range(5500))  # a logger without memory sees a batch twice at most
 
@@ -126,7 +95,7 @@ def test_a_sigterm_ends_a_courier_between_two_batches(make_run: Callable[..., An
     run.append(20)
     courier = start_courier(run)
     run.wait_until(lambda: len(run.seen("record")) == 20)
-    assert stop(courier, run.folder) == {NAME: 0}
+    assert _records(stop(courier, run.folder)) == {NAME: 0}
     assert courier.returncode == 0
     assert run.seen("close") == ["running"]
     assert run.cursor(NAME)["id"] == 19
@@ -140,9 +109,9 @@ def test_a_logger_that_hangs_delays_neither_the_others_nor_the_end(
     run.append(6)
     courier = start_courier(run)
     run.wait_until(lambda: len(run.seen("record")) == 6 and (run.folder / "hangs").exists())
-    assert stop(courier, run.folder, deadline=60) == {"own_loggers.Hanging": 6, NAME: 0}
+    assert _records(stop(courier, run.folder, deadline=60)) == {"own_loggers.Hanging": 6, NAME: 0}
     assert courier.returncode == 6
-    assert "6 records are not delivered to own_loggers.Hanging" in _log(run)
+    assert "6 records and 2 files are not delivered to own_loggers.Hanging" in run.log()
 
 
 def test_after_its_deadline_a_courier_says_what_is_left(make_run: Callable[..., Any], start_courier: Start) -> None:
@@ -151,15 +120,15 @@ def test_after_its_deadline_a_courier_says_what_is_left(make_run: Callable[..., 
     run.append(7)
     run.status("completed")
     courier = start_courier(run, deadline=0.5)
-    assert wait(courier, run.folder, 60) == {NAME: 7, "TensorBoardLogger": 0, "NoLogger": 7}
+    assert _records(wait(courier, run.folder, 60)) == {NAME: 7, "TensorBoardLogger": 0, "NoLogger": 7}
     assert courier.returncode == 6
-    log = _log(run)
+    log = run.log()
     assert log.count("ConnectionError: no answer") == 1
     assert "7 records are not delivered to own_loggers.Witness; later: assay sync" in log
     assert log.count("no logger is named 'NoLogger'") == 1
     assert "Traceback" not in log
     (run.folder / "down").unlink()
-    assert sync(run.folder, NAME, allowed=run.allowed)[NAME].sent == 7
+    assert run.sync(NAME)[NAME].sent == 7
     assert run.seen("record") == list(range(7))
 
 
@@ -171,12 +140,13 @@ def test_one_courier_serves_a_run_and_the_next_one_takes_over(
     run.append(2)
     first = start_courier(run)
     run.wait_until(lambda: run.seen("record") == [0, 1])
-    with pytest.raises(RunBusyError, match="another courier delivers run-0"):
-        sync(run.folder, allowed=run.allowed)
+    with pytest.raises(RunBusyError, match="another process delivers run-0 to"):
+        run.sync()
     second = start_courier(run)
     run.append(2)
     run.wait_until(lambda: run.seen("record") == [0, 1, 2, 3])
     assert run.seen("start") == [-1]
+    run.wait_until(lambda: run.cursor(NAME)["id"] == 3)
     first.kill()
     run.append(2)
     run.wait_until(lambda: run.seen("record") == list(range(6)))
@@ -243,37 +213,65 @@ def test_the_journal_of_a_run_does_not_feel_its_courier_die(make_run: Callable[.
     assert is_held(run.folder / "run.lock")
 
 
-def test_a_run_can_be_delivered_to_a_logger_that_it_did_not_have(make_run: Callable[..., Any]) -> None:
-    run = make_run()
-    run.append(3)
-    run.status("completed")
-    assert sync(run.folder, allowed=run.allowed) == {}
-    assert sync(run.folder, "TensorBoardLogger", allowed=run.allowed)["TensorBoardLogger"].sent == 3
-    assert _scalars(run.folder) == _journalled(run.folder)
-    args = {"to": "new.jsonl"}
-    assert sync(run.folder, WITNESS, args=args, allowed=run.allowed)[NAME].sent == 3
-    assert run.seen("record", "new.jsonl") == [0, 1, 2]
-    assert run.seen("close", "new.jsonl") == ["completed"]
-
-
-def test_one_of_the_loggers_of_a_run_can_be_named(make_run: Callable[..., Any]) -> None:
-    run = make_run(WITNESS, {"type": WITNESS, "args": {"to": "second.jsonl"}})
-    run.append(3)
-    assert list(sync(run.folder, f"{NAME}-2", allowed=run.allowed)) == [f"{NAME}-2"]
-    assert (run.seen("record"), run.seen("record", "second.jsonl")) == ([], [0, 1, 2])
-    assert list(sync(run.folder, WITNESS, allowed=run.allowed)) == [NAME, f"{NAME}-2"]
-    assert run.seen("record") == [0, 1, 2]
-
-
-def test_a_sync_of_a_failing_logger_ends_and_says_why(make_run: Callable[..., Any]) -> None:
+def test_a_courier_that_was_killed_is_replaced(make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_SETTLED", 0.0)
     run = make_run(WITNESS)
+    run.hold()
+    courier = Courier(run.folder, run.allowed)
+    run.append(2)
+    run.wait_until(lambda: run.seen("record") == [0, 1] and run.cursor(NAME)["id"] == 1)
+    os.kill(read_json(run.folder / "courier" / f"{NAME}.lock")["pid"], signal.SIGKILL)
+    told: list[str] = []
+    run.wait_until(lambda: bool(told.extend(courier.look()[0]) or told))
+    assert told == ["warning: the courier was ended by signal 9; another one goes on from where it was"]
+    run.append(2)
+    run.wait_until(lambda: run.seen("record") == [0, 1, 2, 3])
+    run.status("completed")
+    assert not any(map(str, courier.wait(60).values()))
+    assert run.seen("close") == ["completed"]
+
+
+def test_a_run_that_ends_with_a_dead_courier_is_delivered_by_another(make_run: Callable[..., Any]) -> None:
+    run = make_run(WITNESS)
+    run.hold()
+    courier = Courier(run.folder, run.allowed)
+    run.wait_until(lambda: (run.folder / "courier" / f"{NAME}.lock").exists() and run.seen("start") == [-1])
+    os.kill(read_json(run.folder / "courier" / f"{NAME}.lock")["pid"], signal.SIGKILL)
+    run.append(2)
+    run.status("completed")
+    run.wait_until(lambda: not is_held(run.folder / "courier" / f"{NAME}.lock"))
+    assert not any(map(str, courier.wait(60).values()))
+    assert run.seen("record") == [0, 1]
+
+
+def test_a_logger_in_trouble_is_told_once_and_so_is_its_recovery(
+    make_run: Callable[..., Any], start_courier: Start
+) -> None:
+    run = make_run(WITNESS, "NoLogger")
+    run.hold()
     (run.folder / "down").touch()
-    run.append(3)
-    result = sync(run.folder, allowed=run.allowed, deadline=0.3)[NAME]
-    assert (result.sent, result.left) == (0, 3)
-    assert "ConnectionError" in str(result.error)
+    run.append(7)
+    start_courier(run)
+    trouble, told = Trouble(run.folder), []
+
+    def look() -> str:
+        news, behind = trouble.look()
+        told.extend(news)
+        return behind
+
+    run.wait_until(lambda: len((look(), told)[1]) == 2)
+    assert look() == f"NoLogger 7 records behind, {NAME} 7 records behind"
+    assert "NoLogger cannot be used" in told[0]
+    assert f"{NAME} takes no records: ConnectionError: no answer" in told[1]
+    (run.folder / "down").unlink()
+    run.wait_until(lambda: len((look(), told)[1]) == 3)
+    assert told[2] == f"{NAME} takes records again"
 
 
-def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no run is in this folder"):
-        sync(tmp_path, allowed=Allowed(tmp_path))
+def test_only_a_logger_that_prints_gets_the_standard_output(make_run: Callable[..., Any], start_courier: Start) -> None:
+    for logger, expected in (("own_loggers:Printing", False), ("ConsoleLogger", True)):
+        run = make_run(logger)
+        descriptor = launch._console(run.folder)
+        assert (descriptor is not None) is expected
+        if descriptor is not None:
+            os.close(descriptor)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.store import samples as module
-from assay.store.samples import append_sample, read_samples
+from assay.store.samples import append_sample, last_sample, read_samples
 
 
 def write_many(path: Path, number: int) -> None:
@@ -71,3 +71,57 @@ def test_samples_have_scalars_with_full_names() -> None:
         "system/machine/gpus/0/power_watts": 70.0,
         "system/run/processes": 3.0,
     }
+
+
+LINES = [
+    b'{"time":1.0,"machine":{"cpu_percent":5.0,"cpu_percent_by_core":[1,9]},"run":{"processes":2}}\n',
+    b'{"time":2.0,"training":{"epoch":0,"seconds":2.5}}\n',
+    b'{"time":3.0,"machine":{"gpus":[{"name":"H100","power_watts":300.5}],"throttled":true},"run":{}}\n',
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "system.jsonl").write_bytes(b"".join(LINES))
+    return tmp_path / "system.jsonl"
+
+
+def test_a_samples_id_is_where_its_line_begins(path: Path) -> None:
+    samples = read_samples(path)
+    assert [sample.id for sample in samples] == [0, len(LINES[0]), len(LINES[0] + LINES[1])]
+    assert [sample.time for sample in samples] == [1.0, 2.0, 3.0]
+    assert read_samples(path, samples[0].id) == samples[1:]
+    assert read_samples(path, samples[0].id, limit=1) == samples[1:2]
+    assert read_samples(path, samples[-1].id) == []
+    assert last_sample(path) == samples[-1].id
+
+
+def test_a_line_that_is_being_written_is_not_read_yet(path: Path) -> None:
+    whole = read_samples(path)
+    with path.open("ab") as stream:
+        stream.write(LINES[0][:20])
+    assert read_samples(path) == whole
+    assert last_sample(path) == whole[-1].id
+    with path.open("ab") as stream:
+        stream.write(LINES[0][20:])
+    (new,) = read_samples(path, whole[-1].id)
+    assert new.machine == whole[0].machine
+    assert last_sample(path) == new.id
+
+
+def test_a_damaged_line_is_left_out(path: Path) -> None:
+    path.write_bytes(LINES[0] + b'{"time": 1.0, "mach' + LINES[1] + b"[]\n" + b'{"time":1,"x":2}\n' + LINES[2])
+    assert [sample.time for sample in read_samples(path)] == [1.0, 3.0]
+
+
+def test_there_is_nothing_in_a_file_that_is_not_there_or_empty(tmp_path: Path) -> None:
+    assert (read_samples(tmp_path / "none"), last_sample(tmp_path / "none")) == ([], -1)
+    (tmp_path / "empty").touch()
+    assert (read_samples(tmp_path / "empty"), last_sample(tmp_path / "empty")) == ([], -1)
+
+
+def test_the_last_line_is_found_however_long_it_is(path: Path) -> None:
+    with path.open("ab") as stream:
+        start = stream.tell()
+        stream.write(b'{"time":4.0,"machine":{"x":"' + b"y" * 100_000 + b'"}}\n')
+    assert last_sample(path) == start == read_samples(path)[-1].id

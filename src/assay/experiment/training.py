@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -35,7 +34,8 @@ from assay.utils.secrets import concealed_in
 
 __all__ = ["Request", "start", "take_up"]
 
-_COURIER_SECONDS = 10.0
+# A run ends at most ten seconds after its last step: its last checkpoint has the rest of them.
+_COURIER_SECONDS = 7.0
 
 
 @dataclass
@@ -125,13 +125,13 @@ def take_up(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
 def _run(run: RunFolder, journal: Journal, checked: Checked, built: Built, request: Request) -> None:
     """Train with everything around it: courier, signals, display, and a final status whatever happens."""
     config, trainer = checked.config, built.trainer
-    display = Display(request.console, trainer.updates)
     direction = trainer.monitor.direction
     checkpoints = Checkpoints(run.checkpoints, config.checkpoints.keep_last, config.checkpoints.keep_best, direction)
     every = config.logging.system
     courier = None
     if config.loggers or every:
-        courier = launch.start(run.path, request.allowed, system=every.amount if every else None)
+        courier = launch.Courier(run.path, request.allowed, system=every.amount if every else None)
+    display = Display(request.console, trainer.updates, *([courier.look] if courier else []))
     with Signals() as signals:
         settings = (config.logging, config.checkpoints)
         labels = tuple(built.data.info.class_names)
@@ -154,16 +154,18 @@ def _run(run: RunFolder, journal: Journal, checked: Checked, built: Built, reque
                 if loader is not None:
                     loader.close()
             if courier is not None:
-                _wait(courier, run, request.console)
+                _wait(courier, run, display)
 
 
-def _wait(courier: subprocess.Popen[bytes], run: RunFolder, console: Console) -> None:
+def _wait(courier: launch.Courier, run: RunFolder, display: Display) -> None:
     """Let the courier deliver the rest, for a while; say what is left and how to send it."""
-    left = launch.wait(courier, run.path, _COURIER_SECONDS)
-    for name, count in left.items():
-        if count:
-            text = f"{name}: {count} records are not delivered yet; send them with: assay sync {run.path}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+    backlogs = courier.wait(_COURIER_SECONDS)
+    display.ask_loggers()
+    for name, backlog in backlogs.items():
+        if str(backlog):
+            display.note(f"{name}: {backlog} are not delivered yet; send them with: assay sync {run.path}")
+        if backlog.cursor.refused:
+            display.note(f"{name}: {backlog.cursor.refused} were refused; see {run.courier / name}.refused.jsonl")
 
 
 def _describe(run: RunFolder, checked: Checked, built: Built, request: Request) -> None:

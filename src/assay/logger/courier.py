@@ -12,22 +12,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
 
 from assay.config.components import Allowed
-from assay.errors import RunBusyError
-from assay.logger.cursor import components, left
+from assay.logger.backlog import backlogs
+from assay.logger.cursor import components
 from assay.logger.delivery import POLL, Delivery
 from assay.logger.system import Sampler
-from assay.store.lock import Lock, is_held
+from assay.store.lock import is_held
 from assay.store.run_folder import FINAL
 from assay.utils.atomic import read_json
 from assay.utils.secrets import conceal
 
-__all__ = ["Watch", "lock_courier", "main", "serve"]
+__all__ = ["Watch", "main", "serve"]
 
 GRACE = 5.0
 
@@ -43,10 +43,21 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.status: str | None = None
+        self._since = 0.0
         self._free: tuple[int, int] | None = None
         self.look()
 
+    def is_past(self, seconds: float) -> bool:
+        """Whether the run has been over for so long."""
+        return self.status is not None and time.monotonic() - self._since > seconds
+
     def look(self) -> None:
+        before = self.status
+        self._look()
+        if before is None and self.status is not None:
+            self._since = time.monotonic()
+
+    def _look(self) -> None:
         state = self.state()
         if state in FINAL:
             self.status = state
@@ -83,50 +94,32 @@ class _Discreet(logging.Formatter):
         return conceal(super().format(record))
 
 
-def lock_courier(folder: Path) -> Lock:
-    """Take the right to deliver a run.
-
-    Raises:
-        RunBusyError: another courier has it.
-    """
-    (folder / "courier").mkdir(exist_ok=True)
-    try:
-        return Lock(folder / "courier" / "lock")
-    except RunBusyError as error:
-        raise RunBusyError(
-            f"another courier delivers {folder.name}",
-            found=error.message,
-            hint="it ends by itself when the run is over and everything is delivered",
-        ) from error
-
-
-def serve(deliveries: Sequence[Delivery], watch: Watch, stop: Event, deadline: float, *, once: bool = False) -> None:
-    """Run every delivery in a thread of its own, until all are done or `deadline` seconds after the end.
+def serve(deliveries: Sequence[Delivery], stop: Event, deadline: float, look: Callable[[], bool]) -> None:
+    """Run every delivery in a thread of its own, until all are done.
 
     Args:
-        once: as if the run were over: deliver what there is, and end.
+        stop: ends them between two batches.
+        deadline: seconds that they go on after the run's end while nothing arrives anywhere.
+        look: called a few times a second; whether the run is over.
     """
-    now = watch.status or "running"
-    threads = [
-        Thread(target=delivery.run, args=((lambda: now) if once else (lambda: watch.status), stop), daemon=True)
+    threads = {
+        delivery: Thread(target=delivery.run, args=(stop,), name=delivery.component.name, daemon=True)
         for delivery in deliveries
-    ]
-    for thread in threads:
+    }
+    for thread in threads.values():
         thread.start()
-    over_since: float | None = time.monotonic() if once else None
-    while any(thread.is_alive() for thread in threads) and not stop.wait(POLL / 5 if once else POLL):
-        if not once:
-            watch.look()
-            if watch.status is not None:
-                over_since = over_since or time.monotonic()
-            elif over_since is not None:
-                over_since = None
-                _log.info("the run goes on under another trainer; its own courier takes over")
-                stop.set()
-        if over_since is not None and time.monotonic() - over_since > deadline:
+    over_since: float | None = None
+    pause = POLL / 5  # what is done at once is not waited for
+    while any(thread.is_alive() for thread in threads.values()) and not stop.wait(pause):
+        if not look():
+            over_since, pause = None, POLL
+            continue
+        over_since = over_since or time.monotonic()
+        last = max(delivery.moved for delivery in deliveries)
+        if time.monotonic() - max(over_since, last) > deadline:
             stop.set()
     until = time.monotonic() + GRACE
-    for thread in threads:
+    for thread in threads.values():
         thread.join(max(0.0, until - time.monotonic()))
 
 
@@ -147,42 +140,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, ask_to_stop)
     folder: Path = options.run.resolve()
     watch = Watch(folder)
-    lock = _wait_for_lock(folder, watch, stop, options.deadline)
-    if lock is None:
-        return 0
     allowed = Allowed(options.root.resolve(), tuple(options.allow))
     config = read_json(folder / "config.json")
-    deliveries = [Delivery(folder, component, allowed) for component in components(config)]
-    sampling = _sample(folder, options.system, watch, stop) if options.system and not options.once else None
-    serve(deliveries, watch, stop, options.deadline, once=options.once)
+    found = components(config)
+    sampling = _sample(folder, options.system, watch, stop) if options.system else None
+
+    def final() -> str | None:
+        """The end of the run, once the last sample of the machine is written."""
+        return None if sampling and sampling.is_alive() and not watch.is_past(GRACE) else watch.status
+
+    deliveries = [Delivery(folder, component, allowed, final) for component in found]
+    serve(deliveries, stop, options.deadline, _over(watch, stop))
     if sampling:
         while watch.status is None and not stop.wait(POLL):
             watch.look()
         stop.set()
         sampling.join(GRACE)
-    rest = {name: count for name, count in left(folder).items() if count}
-    for name, count in rest.items():
-        _log.warning("%d records are not delivered to %s; later: assay sync %s", count, name, folder)
-    lock.release()
+    rest = {name: backlog for name, backlog in backlogs(folder, [one.name for one in found]).items() if str(backlog)}
+    for name, backlog in rest.items():
+        _log.warning("%s are not delivered to %s; later: assay sync %s", backlog, name, folder)
     return 6 if rest else 0
 
 
-def _wait_for_lock(folder: Path, watch: Watch, stop: Event, deadline: float) -> Lock | None:
-    """The courier of a trainer that died may still be there: it ends soon, or delivers for us."""
-    over_since: float | None = None
-    while not stop.is_set():
-        try:
-            return lock_courier(folder)
-        except RunBusyError:
-            watch.look()
-            if watch.status is None:
-                over_since = None
-            else:
-                over_since = over_since or time.monotonic()
-                if time.monotonic() - over_since > deadline:
-                    return None
-        stop.wait(POLL)
-    return None
+def _over(watch: Watch, stop: Event) -> Callable[[], bool]:
+    ended = False
+
+    def look() -> bool:
+        nonlocal ended
+        watch.look()
+        if watch.status is None and ended:
+            _log.info("the run goes on under another trainer; its own courier takes over")
+            stop.set()
+        ended = watch.status is not None
+        return ended
+
+    return look
 
 
 def _sample(folder: Path, every: float, watch: Watch, stop: Event) -> Thread:
@@ -199,8 +191,9 @@ def _sample(folder: Path, every: float, watch: Watch, stop: Event) -> Thread:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m assay.logger.courier", description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path, help="the run folder")
-    parser.add_argument("--once", action="store_true", help="deliver what there is now, and end")
-    parser.add_argument("--deadline", type=float, default=60.0, help="seconds to go on after the run's end")
+    parser.add_argument(
+        "--deadline", type=float, default=60.0, help="seconds to go on after the run's end while nothing arrives"
+    )
     parser.add_argument("--system", type=float, help="measure the machine every so many seconds")
     parser.add_argument("--root", type=Path, default=Path(), help="the project that own loggers come from")
     parser.add_argument("--allow", action="append", default=[], help="a package that loggers may come from")
@@ -208,4 +201,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    os._exit(code)  # a thread that a logger left behind, or that hangs in one, keeps nobody waiting

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from assay.store.journal import JOURNAL, last_id
 from assay.utils.atomic import read_json, write_json
 
-__all__ = ["Component", "Cursor", "components", "left"]
+__all__ = ["Component", "Cursor", "components", "unused"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,12 @@ def components(config: Mapping[str, Any]) -> list[Component]:
     found: list[Component] = []
     for entry in config.get("loggers", ()):
         type_, args = (entry, {}) if isinstance(entry, str) else (entry["type"], entry.get("args") or {})
-        found.append(Component(_unused(type_, [component.name for component in found]), type_, args))
+        found.append(Component(unused(type_, [component.name for component in found]), type_, args))
     return found
 
 
-def _unused(type_: str, names: list[str]) -> str:
+def unused(type_: str, names: Collection[str]) -> str:
+    """A name for a cursor of this type that is none of `names`."""
     name = base = re.sub(r"[^\w.-]", ".", type_)
     number = 1
     while name in names:
@@ -48,44 +48,43 @@ class Cursor:
 
     Args:
         type: the logger's type in the configuration.
+        args: its arguments, with references as they are written.
         id: of the last record delivered, -1 for none.
-        cut: bytes of `journal.cut.jsonl` then; with more by now, records that were delivered are gone.
+        had: after a resume, the last record that was delivered before it: records up to there that measure the
+            same again are not delivered again. -1 where nothing was taken back.
+        cut: bytes of `journal.cut.jsonl` that are accounted for; with more by now, records that were delivered are
+            gone.
+        sample: id of the last line of `system.jsonl` delivered, -1 for none.
+        safe: the last record that surely is safe at the far end, and the last sample; None: all that was delivered.
         files: name -> sha256 of the content delivered.
+        refused: how many records and samples the far end has refused for good.
         status: "waiting" (up to date so far), "retrying", "failed" (cannot be built) or "closed".
         error: why it is retrying or failed, else None.
     """
 
     type: str = ""
+    args: dict[str, Any] = field(default_factory=dict)
     id: int = -1
+    had: int = -1
     cut: int = 0
+    sample: int = -1
+    safe: list[int] | None = None
     files: dict[str, str] = field(default_factory=dict)
+    refused: int = 0
     status: str = "waiting"
     error: str | None = None
     updated: float = 0.0
 
     @classmethod
-    def load(cls, path: Path, type_: str) -> Cursor:
-        """The cursor in `path`; a new one where there is none that is whole and of this type."""
-        content = _content(path)
-        return cls(**content) if content.get("type") == type_ else cls(type_)
+    def load(cls, path: Path, type_: str = "") -> Cursor:
+        """The cursor in `path`; a new one where there is none that is whole and, if a type is given, of it."""
+        try:
+            content = dict(read_json(path))
+            cursor = cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})
+        except (FileNotFoundError, ValueError, TypeError):
+            return cls(type_)  # none, or emptied by a loss of power: everything is delivered again
+        return cursor if type_ in ("", cursor.type) else cls(type_)
 
     def save(self, path: Path) -> None:
         self.updated = time.time()
         write_json(path, asdict(self))
-
-
-def left(folder: Path) -> dict[str, int]:
-    """Records that each logger of a run has not got yet, by the name of its cursor."""
-    last = last_id(folder / JOURNAL)
-    configured = [component.name for component in components(read_json(folder / "config.json"))]
-    others = [path.stem for path in sorted((folder / "courier").glob("*.json"))]
-    paths = {name: folder / "courier" / f"{name}.json" for name in (*configured, *others)}
-    return {name: max(0, last - int(_content(path).get("id", -1))) for name, path in paths.items()}
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = dict(read_json(path))
-    except (FileNotFoundError, ValueError, TypeError):
-        return {}  # no cursor, or emptied by a loss of power: everything is delivered again
-    return {name: content[name] for name in Cursor.__dataclass_fields__ if name in content}

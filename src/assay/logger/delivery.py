@@ -1,22 +1,28 @@
-"""From the journal to one logger: in order, at least once, whatever the logger does."""
+"""From the run folder to one logger: in order, at least once, whatever the logger does."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from assay.config.binding import bind
 from assay.config.components import Allowed, Refused, find
 from assay.config.load import load
-from assay.errors import ConfigError
+from assay.errors import ConfigError, RunBusyError
 from assay.logger import LOGGERS
-from assay.logger.base import BaseLogger, RunInfo
+from assay.logger.backlog import FIRST, LAST, files_of, sha256
+from assay.logger.base import BaseLogger, NotTaken, RunInfo
 from assay.logger.cursor import Component, Cursor
-from assay.store.journal import JOURNAL
+from assay.logger.refused import Refusals
+from assay.logger.replay import Replay
+from assay.store.journal import JOURNAL, Record
+from assay.store.lock import Lock
+from assay.store.samples import SYSTEM, Sample, read_samples
 from assay.store.tail import Tail
 from assay.utils.atomic import read_json
 from assay.utils.secrets import conceal
@@ -25,11 +31,11 @@ __all__ = ["Delivery"]
 
 _log = logging.getLogger(__name__)
 
-FILES = ("config.json", "transforms.json", "environment.json")
 BATCH = 1000
 POLL = 0.25
+BEAT = 5.0
 LONGEST = 30.0
-LONGEST_AFTER = 5.0  # seconds between attempts once the run is over
+LONGEST_AFTER = 2.0  # seconds between attempts once the run is over
 
 
 class Delivery:
@@ -39,33 +45,56 @@ class Delivery:
         folder: of the run.
         component: the logger.
         allowed: where a logger of the user's own may come from.
+        final: the status that the run ended with, or None while it goes on.
     """
 
-    def __init__(self, folder: Path, component: Component, allowed: Allowed) -> None:
-        self.folder = folder
-        self.component = component
-        self.allowed = allowed
+    def __init__(
+        self, folder: Path, component: Component, allowed: Allowed, final: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self.folder, self.component, self.allowed, self.final = folder, component, allowed, final
         self.path = folder / "courier" / f"{component.name}.json"
+        self.lock = self.path.with_suffix(".lock")
         self.cursor = Cursor.load(self.path, component.type)
-        self.cursor.status, self.cursor.error = "waiting", None
         self.sent = 0
+        self.moved = time.monotonic()
+        """When something was last delivered, by the monotonic clock."""
+        self._refusals = Refusals(self.path.with_suffix(".refused.jsonl"))
+        self._confirmed: deque[tuple[float, int, int]] = deque()
         self._started = False
+        self._beat = 0.0
+        self._saved = True
 
-    def run(self, final: Callable[[], str | None], stop: Event) -> None:
-        """Deliver until `stop`, or until the run is over and all of it is delivered.
-
-        Args:
-            final: the status that the run ended with, or None while it goes on.
-        """
-        try:
-            self._logger = self._build()
-        except Exception as error:  # a wrong name, a missing package: nothing that gets better by waiting
-            self._say("failed", error)
+    def run(self, stop: Event) -> None:
+        """Deliver until `stop`, or until the run is over and all of it is delivered; wait for another who does."""
+        lock = self._take_lock(stop)
+        if lock is None:
             return
-        self._begin_again()
+        try:
+            self.cursor = Cursor.load(self.path, self.component.type)
+            self.cursor.status, self.cursor.error = "waiting", None
+            self.cursor.args = dict(self.component.args)
+            try:
+                self._logger = self._build()
+            except Exception as error:  # a wrong name, a missing package: nothing that gets better by waiting
+                self._say("failed", error)
+                return
+            self._begin_again()
+            self._deliver_all(stop)
+        finally:
+            lock.release()
+
+    def _take_lock(self, stop: Event) -> Lock | None:
+        while not stop.is_set():
+            try:
+                return Lock(self.lock)
+            except RunBusyError:
+                stop.wait(POLL)
+        return None
+
+    def _deliver_all(self, stop: Event) -> None:
         pause = POLL
         while not stop.is_set():
-            status = final()  # asked before reading: a record written before the end is not missed
+            status = self.final()  # asked before reading: a record written before the end is not missed
             try:
                 if self._deliver():
                     pause = POLL
@@ -78,10 +107,10 @@ class Delivery:
                 self._say("retrying", error)
                 self._begin_again()
                 pause = min(pause * 2, LONGEST if status is None else LONGEST_AFTER)
-            self._wait(pause, status, final, stop)
+            self._wait(pause, status, stop)
         if self._started:
             try:
-                self._close(final() or "running")
+                self._close(self.final() or "running", LAST)  # there is no time for more files
             except Exception as error:
                 self._say("retrying", error)
 
@@ -102,53 +131,145 @@ class Delivery:
         return logger
 
     def _begin_again(self) -> None:
+        """From what surely is safe: the far end may have lost what it confirmed just before it failed."""
         self._started = False
-        self.tail = Tail(self.folder / JOURNAL, self.cursor.id, self.cursor.cut)
+        self._confirmed.clear()
+        record, self._sample = self.cursor.safe or (self.cursor.id, self.cursor.sample)
+        self._tail = Tail(self.folder / JOURNAL, min(record, self.cursor.id), self.cursor.cut)
+        self._replay: Replay | None = None
 
     def _deliver(self) -> bool:
-        """Hand over the next records, if there are any."""
-        records = self.tail.read(BATCH)
-        before = records[0].id - 1 if records else self.tail.last
-        if before < self.cursor.id or self.tail.cut != self.cursor.cut:  # a resume cut the journal
-            self._started = self._started and before >= self.cursor.id
-            self.cursor.id, self.cursor.cut = min(before, self.cursor.id), self.tail.cut
-            self.cursor.save(self.path)
+        """Hand over what comes next; False where there is nothing new."""
+        records: Sequence[Record] = self._tail.read(BATCH)
+        moved = bool(records)
+        if self._tail.went_back:
+            self._take_back(records[0].id - 1 if records else self._tail.last)
+        if self.cursor.had >= 0:
+            records = self._without_same(records)
         if not self._started:
             self._logger.start(self._run_info())
             self._started = True
-            self._files()
+            self._files(FIRST)
+            self._code = self._later_files()
         if records:
-            self._logger.log(records)
-            self.sent += len(records)
-            self.cursor.id = records[-1].id
-        if records or self.cursor.status != "waiting" or not self.cursor.updated:
+            self._take(self._logger.log, records)
+            self.sent += sum(record.id > self.cursor.id for record in records)
+            self.cursor.id = max(self.cursor.id, records[-1].id)
+        if moved:
+            self._confirm()
+        samples = read_samples(self.folder / SYSTEM, self._sample, BATCH)
+        if samples:
+            self._take(self._logger.system, samples)
+            self._sample = samples[-1].id
+            self.cursor.sample = max(self.cursor.sample, self._sample)
+            self._confirm()
+        # Files come when nothing else waits: numbers first.
+        moved = moved or bool(samples) or next(self._code, False)
+        if self.cursor.status != "waiting" or not self.cursor.updated:
             self._say("waiting", None)
-        return bool(records)
+        if self.final() is None and time.monotonic() - self._beat > BEAT:
+            self._logger.beat()
+            self._beat = time.monotonic()
+        return moved
 
-    def _close(self, status: str) -> None:
-        self._files()
+    def _take_back(self, last: int) -> None:
+        """A resume cut the journal after `last`: what comes again is held against what was there."""
+        if last < self.cursor.id:
+            self.cursor.had = max(self.cursor.had, self.cursor.id)
+            self.cursor.id = last
+            if self.cursor.safe:
+                self.cursor.safe[0] = min(self.cursor.safe[0], self.cursor.id)
+        self._replay = None
+        if self.cursor.had < 0:
+            self.cursor.cut = self._tail.cut
+        self._save()
+
+    def _without_same(self, records: Sequence[Record]) -> Sequence[Record]:
+        """The records from the first on that is not the one that was delivered before the resume.
+
+        Where one differs, or the run ended before it came to the last of them, the logger starts again before it.
+        """
+        self._replay = self._replay or Replay(self.folder, self.cursor.cut)
+        for index, record in enumerate(records):
+            if record.id > self.cursor.had:
+                return self._replayed(records[index:])
+            if not self._replay.is_same(record):
+                self._started = False
+                return self._replayed(records[index:])
+            self.cursor.id = max(self.cursor.id, record.id)
+        if self.cursor.id >= self.cursor.had:
+            return self._replayed(())
+        if not records and self.final() is not None:
+            self._started = False
+            return self._replayed(())
+        return ()
+
+    def _replayed(self, rest: Sequence[Record]) -> Sequence[Record]:
+        self.cursor.had, self.cursor.cut, self._replay = -1, self._tail.cut, None
+        self._save()
+        return rest
+
+    def _take(self, call: Callable[[Any], None], items: Sequence[Record] | Sequence[Sample]) -> None:
+        try:
+            call(items)
+        except NotTaken as refused:
+            new = self._refusals.keep(items, refused.reasons)
+            if new and not self.cursor.refused:
+                reason = conceal(next(iter(refused.reasons.values())))
+                _log.warning(
+                    "%s refuses records for good: %s; see %s", self.component.name, reason, self._refusals.path
+                )
+            self.cursor.refused += new
+
+    def _confirm(self) -> None:
+        """Save how far it came, and remember when, as far as the far end may lose it."""
+        self.moved = now = time.monotonic()
+        seconds = self._logger.resend_seconds
+        if seconds:
+            self.cursor.safe = self.cursor.safe or [-1, -1]
+            self._confirmed.append((now, self.cursor.id, self._sample))
+            while now - self._confirmed[0][0] > seconds:
+                _, *self.cursor.safe = self._confirmed.popleft()
+        self._say("waiting", None)
+
+    def _close(self, status: str, files: Sequence[str] | None = None) -> None:
+        self._files(files)
         self._logger.close(status)
+        self.cursor.safe = None
         self._say("closed", None)
 
-    def _files(self) -> None:
-        for path, name in _files(self.folder):
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            if self.cursor.files.get(name) != digest:
-                self._logger.file(path, name)
-                self.cursor.files[name] = digest
-                self.cursor.save(self.path)
+    def _files(self, names: Sequence[str] | None = None) -> None:
+        for path, name in files_of(self.folder):
+            if names is None or name in names:
+                self._file(path, name)
+
+    def _later_files(self) -> Iterator[bool]:
+        for path, name in files_of(self.folder):
+            if name not in LAST and self._file(path, name):
+                yield True
+
+    def _file(self, path: Path, name: str) -> bool:
+        digest = sha256(path)
+        if self.cursor.files.get(name) == digest:
+            return False
+        self._logger.file(path, name)
+        self.cursor.files[name] = digest
+        self.moved = time.monotonic()
+        self._save()
+        return True
 
     def _run_info(self) -> RunInfo:
         config = dict(read_json(self.folder / "config.json"))
         project, name = str(config.get("project", "assay")), str(config.get("name", "run"))
         created = float(read_json(self.folder / "status.json").get("created", 0.0))
-        return RunInfo(self.folder, self.folder.name, project, name, config, created, self.cursor.id)
+        delivered = max(self.cursor.id, self.cursor.had)
+        return RunInfo(self.folder, self.folder.name, project, name, config, created, delivered, self.cursor.sample)
 
-    def _wait(self, pause: float, status: str | None, final: Callable[[], str | None], stop: Event) -> None:
+    def _wait(self, pause: float, status: str | None, stop: Event) -> None:
         """Wait, but not on when the run ends: what can be delivered then is, before the deadline."""
         until = time.monotonic() + pause
         while (rest := until - time.monotonic()) > 0 and not stop.wait(min(rest, POLL)):
-            if status is None and final() is not None:
+            if status is None and self.final() is not None:
                 return
 
     def _say(self, status: str, error: Exception | None) -> None:
@@ -162,13 +283,15 @@ class Delivery:
             _log.warning("%s failed and is tried again: %s", name, self.cursor.error)
         elif before == "retrying" and status != "retrying":
             _log.info("%s is delivered to again", name)
-        self.cursor.save(self.path)
+        self._save()
 
-
-def _files(folder: Path) -> Iterator[tuple[Path, str]]:
-    for name in FILES:
-        if (folder / name).is_file():
-            yield folder / name, name
-    for path in sorted((folder / "code").rglob("*")):
-        if path.is_file():
-            yield path, path.relative_to(folder).as_posix()
+    def _save(self) -> None:
+        """A full disk costs no more than delivering some records again after a crash."""
+        try:
+            self.cursor.save(self.path)
+        except OSError as error:
+            if self._saved:
+                _log.warning("the cursor of %s cannot be written: %s", self.component.name, error)
+            self._saved = False
+        else:
+            self._saved = True

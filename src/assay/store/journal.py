@@ -24,7 +24,7 @@ import orjson
 from assay.errors import StorageError
 from assay.utils.atomic import fsync_folder, read_json, write_json
 
-__all__ = ["CUT", "JOURNAL", "Journal", "Record", "cut", "last_id", "read"]
+__all__ = ["CUT", "JOURNAL", "Journal", "Record", "cut", "encoded", "last_id", "read"]
 
 JOURNAL = "journal.jsonl"
 CUT = "journal.cut.jsonl"
@@ -138,7 +138,7 @@ class Journal:
             "epoch": epoch,
             "step": step,
             "samples": samples,
-            "values": {name: _encoded(value) for name, value in values.items()},
+            "values": {name: encoded(value) for name, value in values.items()},
         }
         if media:
             line["media"] = media
@@ -272,11 +272,14 @@ def _rewind(cursors: Path, next_id: int) -> None:
             cursor = dict(read_json(path))
         except (ValueError, TypeError):
             continue  # emptied by a loss of power; its logger begins anew
-        if cursor.get("id", -1) >= next_id:
-            write_json(path, cursor | {"id": next_id - 1}, durable=True)
+        last = cursor.get("id", -1)
+        if last >= next_id:
+            had = max(last, cursor.get("had", -1))
+            write_json(path, cursor | {"id": next_id - 1, "had": had}, durable=True)
 
 
-def _encoded(value: float) -> float | str:
+def encoded(value: float) -> float | str:
+    """A number as the journal writes it: JSON has none that are not finite."""
     number = float(value)
     if math.isfinite(number):
         return number

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["SYSTEM", "Sample", "append_sample", "read_samples"]
+__all__ = ["SYSTEM", "Sample", "append_sample", "last_sample", "read_samples"]
 
 SYSTEM = "system.jsonl"
 
@@ -85,6 +85,26 @@ def read_samples(path: Path, after: int = -1, limit: int = 1000) -> list[Sample]
                 continue  # two lines that a full disk made one: the others are whole
             found.append(sample)
     return found
+
+
+def last_sample(path: Path) -> int:
+    """The id of the last whole line, or -1; only the end of the file is read."""
+    if not path.exists():
+        return -1
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        block = 1 << 14
+        while True:
+            start = max(0, size - block)
+            stream.seek(start)
+            tail = stream.read(size - start)
+            end = tail.rfind(b"\n")
+            before = tail.rfind(b"\n", 0, max(end, 0))
+            if end < 0 and not start:
+                return -1
+            if before >= 0 or not start:
+                return start + before + 1
+            block *= 4
 
 
 def _numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:

@@ -28,6 +28,8 @@ class Tail:
         self.path = path
         self.last = after
         self.cut = cut
+        self.went_back = False
+        """Whether the last `read` noticed a cut: its records follow what is left of what was read before."""
         self._offset = 0
         self._line = b""
 
@@ -41,7 +43,7 @@ class Tail:
             return []
         with self.path.open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH)  # against a cut in the middle of this
-            self._notice_cut(stream.fileno())
+            self.went_back = self._notice_cut(stream.fileno())
             stream.seek(self._offset)
             records: list[Record] = []
             while len(records) < limit and (line := stream.readline()).endswith(b"\n"):
@@ -58,7 +60,7 @@ class Tail:
                     records.append(record)
             return records
 
-    def _notice_cut(self, descriptor: int) -> None:
+    def _notice_cut(self, descriptor: int) -> bool:
         archive = self.path.with_name(CUT)
         size = archive.stat().st_size if archive.exists() else 0
         moved = os.pread(descriptor, len(self._line), self._offset - len(self._line)) != self._line
@@ -72,6 +74,7 @@ class Tail:
             self.last = min(self.last, min(gone) - 1)
             self._offset, self._line = 0, b""
         self.cut = size
+        return bool(gone)
 
 
 def _ids(archive: Path, offset: int) -> list[int]:

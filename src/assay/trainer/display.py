@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -24,15 +24,18 @@ class Display:
     Args:
         console: where to print; `Console(quiet=True)` for nothing.
         updates: updates in all.
+        loggers: says what is new of the loggers, and how far they are behind.
     """
 
-    def __init__(self, console: Console, updates: int) -> None:
-        self.console = console
-        self.updates = updates
+    def __init__(
+        self, console: Console, updates: int, loggers: Callable[[], tuple[list[str], str]] = lambda: ([], "")
+    ) -> None:
+        self.console, self.updates, self.loggers = console, updates, loggers
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._start = (time.monotonic(), 0)
-        self._shown = 0.0
+        self._shown = self._asked = 0.0
+        self._behind = ""
 
     def start(self, position: Position) -> None:
         self._start = (time.monotonic(), position.samples)
@@ -42,21 +45,39 @@ class Display:
                 BarColumn(),
                 TextColumn("{task.completed}/{task.total} updates, {task.fields[rate]} samples/s, left"),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[behind]}", style="yellow"),
             )
             self._bar = Progress(*columns, console=self.console, transient=True, refresh_per_second=4)
-            self._task = self._bar.add_task("training", total=self.updates, completed=position.step, rate="-")
+            self._task = self._bar.add_task(
+                "training", total=self.updates, completed=position.step, rate="-", behind=""
+            )
             self._bar.start()
 
     def step(self, position: Position) -> None:
         """Called at every update; on a terminal it redraws at most four times a second."""
         now = time.monotonic()
-        if self._bar is None or self._task is None or now - self._shown < 0.25:
+        if now - self._shown < 0.25:
             return
         self._shown = now
+        if now - self._asked > 2:
+            self._asked = now
+            self.ask_loggers()
+        if self._bar is None or self._task is None:
+            return
         rate = (position.samples - self._start[1]) / max(now - self._start[0], 1e-9)
         self._bar.update(
-            self._task, completed=position.step, description=f"epoch {position.epoch}", rate=f"{rate:,.0f}"
+            self._task,
+            completed=position.step,
+            description=f"epoch {position.epoch}",
+            rate=f"{rate:,.0f}",
+            behind=self._behind,
         )
+
+    def ask_loggers(self) -> None:
+        """Say what is new of them."""
+        news, self._behind = self.loggers()
+        for sentence in news:
+            self.note(sentence)
 
     def measured(self, epoch: int, step: int, values: Mapping[str, float], seconds: float, improved: bool) -> None:
         """One line of what was just measured."""

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.logger.base import BaseLogger, RunInfo
+from assay.logger.base import BaseLogger, NotTaken, RunInfo
 from assay.store.journal import Record
+from assay.store.samples import Sample
 
 
 class Witness(BaseLogger):
@@ -30,8 +31,15 @@ class Witness(BaseLogger):
         for record in records:
             self._write(record=record.id, loss=str(record.values["loss"]))
 
+    def system(self, samples: Sequence[Sample]) -> None:
+        for sample in samples:
+            self._write(sample=sample.id, cpu=sample.machine["cpu_percent"])
+
     def file(self, path: Path, name: str) -> None:
         self._write(file=name, content=path.read_text())
+
+    def beat(self) -> None:
+        self._write(beat=True)
 
     def close(self, status: str) -> None:
         self._write(close=status)
@@ -75,3 +83,23 @@ class Nice(BaseLogger):
         (run.folder / "process.json").write_text(json.dumps(facts))
 
     def log(self, records: Sequence[Record]) -> None: ...
+
+
+class Picky(Witness):
+    """Refuses some records for good."""
+
+    def __init__(self, refuses: list[int]) -> None:
+        super().__init__()
+        self.refuses = refuses
+
+    def log(self, records: Sequence[Record]) -> None:
+        super().log([record for record in records if record.id not in self.refuses])
+        refused = {record.id: f"no {record.id}s here" for record in records if record.id in self.refuses}
+        if refused:
+            raise NotTaken(refused)
+
+
+class Forgetful(Witness):
+    """May lose what it confirmed."""
+
+    resend_seconds = 30.0
