@@ -54,7 +54,7 @@ def test_a_courier_that_is_killed_anywhere_leaves_every_point_once(make_run: Any
     run = make_run({"type": "SacredLogger", "args": {"mongo_url": url}})
     run.append(6000)
     run.write("status.json", {"state": "completed", "created": CREATED, "updated": CREATED + 9})
-    command = [sys.executable, "-m", "assay.logger.courier", str(run.folder), "--once", "--deadline", "60"]
+    command = [sys.executable, "-m", "assay.logger.courier", str(run.folder), "--deadline", "60"]
     try:
         with pymongo.MongoClient(url) as client:
             base = client.sacred
