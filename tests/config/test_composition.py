@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from assay.config.credentials import credentials_in
 from assay.config.load import load
 from assay.config.rendering import render
 from assay.errors import ConfigError
@@ -26,10 +27,13 @@ def test_every_example_gives_what_the_page_says(section: str, tmp_path: Path, mo
             Path(name).write_text(text)
     for line in blocks.get("environment", "").splitlines():
         monkeypatch.setenv(*line.split("="))
+    for line in blocks.get("secrets", "").splitlines():
+        Path("secrets").mkdir(exist_ok=True)
+        Path("secrets", line.partition(": ")[0]).write_text(line.partition(": ")[2] + "\n")
     source = load("run.json", blocks.get("--set", "").splitlines())
     assert ("gives" in blocks) != ("says" in blocks)
     if "says" in blocks:
-        assert render(ConfigError(source.problems).problems) == blocks["says"].rstrip("\n")
+        assert render(ConfigError(source.with_problems(credentials_in(source))).problems) == blocks["says"].rstrip("\n")
     else:
         assert source.problems == ()
         assert source.data == json.loads(blocks["gives"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.config.references import Key, Malformed, Variable, parts_of, written
+from assay.config.references import File, Key, Malformed, Variable, parts_of, written
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from assay.config.references import Key, Malformed, Variable, parts_of, written
         ("${env:HOME}/data", [Variable("HOME"), "/data"]),
         ("${env:ROOT:http://x:1}", [Variable("ROOT", "http://x:1")]),
         ("${env:ROOT:}", [Variable("ROOT", "")]),
+        ("${file:/run/secrets/a b:1}", [File("/run/secrets/a b:1")]),
         ("${a}${b}", [Key(("a",)), Key(("b",))]),
         ("cost $${a}", ["cost ${a}"]),
         ("$$${a}", ["$", Key(("a",))]),
@@ -40,6 +41,9 @@ def test_a_text_is_plain_pieces_and_references(text: str, parts: list[object]) -
         ("${env:}", "name of an environment variable"),
         ("${env:1A}", "name of an environment variable"),
         ("${env:A:${b}}", "inside another one"),
+        ("${file:}", "names no file"),
+        ("${file: }", "names no file"),
+        ("${file:a\nb}", "names no file"),
     ],
 )
 def test_what_is_no_reference_is_malformed(text: str, word: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,66 @@ def test_a_mistake_in_a_value_of_the_environment_shows_the_reference() -> None:
     assert about_seed.found == "${env:SEED}"
     assert about_seed.message == "seed is ${env:SEED}, and 17 is not"
     assert about_path.found == "'${env:ROOT}/mnist'"
+
+
+def test_the_content_of_a_file_is_a_text_and_is_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train.py").touch()
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "key").write_text("1234567\r\n\n")
+    monkeypatch.chdir(tmp_path / "inside")
+    source = load({"key": "${file:key}", "url": "db://me:${file:key}@host", "copy": "${key}"})
+    assert source.problems == ()
+    assert source.data == {"key": "1234567", "url": "db://me:1234567@host", "copy": "1234567"}
+    assert rewritten(source) == {"key": "${file:key}", "url": "db://me:${file:key}@host", "copy": "${file:key}"}
+    (problem,) = source.with_problems([Problem("1234567 is wrong", key="key", found="'1234567'")])
+    assert (problem.message, problem.found) == ("${file:key} is wrong", "${file:key}")
+
+
+def test_a_file_of_an_absolute_path_and_one_in_the_home_folder_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("seven")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load({"a": f"${{file:{tmp_path}/key}}", "b": "${file:~/key}"}).data == {"a": "seven", "b": "seven"}
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (None, "is not there"),
+        (b"x" * 70_000, "is too large"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"a\0b", "is not text"),
+        (b"\n", "is empty"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_a_mistake_with_its_place(
+    content: bytes | None, word: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    path = tmp_path / "run.json"
+    path.write_text(f'{{"a": 1,\n "b": "${{file:{tmp_path}/key}}"}}')
+    (problem,) = load(path).problems
+    assert problem.message == f"the file {tmp_path}/key {word}" or problem.message.startswith(
+        f"the file {tmp_path}/key {word}:"
+    )
+    assert str(problem.place) == f"{path}:2:7"
+    assert problem.found == f"${{file:{tmp_path}/key}}"
+
+
+def test_a_folder_and_a_pipe_are_no_files_of_secrets(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    made = problems({"a": f"${{file:{tmp_path}}}", "b": f"${{file:{tmp_path}/pipe}}"})
+    assert [problem.message for problem in made] == [
+        f"the file {tmp_path} cannot be read: Is a directory",
+        f"the file {tmp_path}/pipe is not a regular file",
+    ]
+
+
+def test_a_password_of_digits_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOT", "00123")
+    source = load({"password": "${env:SEED}", "api_key": "${env:ROOT}", "seed": "${env:SEED}"})
+    assert source.data == {"password": "7", "api_key": "00123", "seed": 7}

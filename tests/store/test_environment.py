@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.store.environment import environment, snapshot_code
+from assay.utils import secrets
 
 
 @pytest.fixture
@@ -52,3 +53,30 @@ def test_a_folder_without_git_has_no_git_facts(tmp_path: Path) -> None:
 def test_no_variable_of_the_environment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "hunter2-not-to-be-kept")
     assert "hunter2" not in str(environment(tmp_path))
+
+
+def test_no_password_is_copied_and_what_has_none_is_copied_to_the_byte(repository: Path, tmp_path: Path) -> None:
+    (repository / "snapshot_used.py").write_bytes(b"URL = 'mongodb://me:hunter2@db'\r\nPW = 'correct-horse' # \xff\n")
+    (repository / "snapshot_unused.py").write_bytes(b"PW = 'correct-horse'\n")
+    (repository / ".env").write_text("A=1\n")
+    subprocess.run(["git", "add", "-AN"], cwd=repository, check=True)
+    secrets.remember("PASSWORD", "correct-horse")
+    snapshot_code(repository, tmp_path / "code")
+    secrets.forget()
+    copy = (tmp_path / "code" / "snapshot_used.py").read_bytes()
+    assert copy == b"URL = 'mongodb://me:***@db'\r\nPW = '${env:PASSWORD}' # \xff\n"
+    diff = (tmp_path / "code" / "uncommitted.diff").read_text(errors="replace")
+    assert "snapshot_unused.py" in diff
+    assert ".env" not in diff.replace("${env:", "")
+    assert "hunter2" not in diff
+    assert "correct-horse" not in diff
+
+
+def test_the_command_line_is_kept_without_what_the_environment_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "--set", "a=correct-horse", "--set", "b=http://me:hunter2@db"])
+    secrets.remember("PASSWORD", "correct-horse")
+    command = environment(tmp_path)["command"]
+    secrets.forget()
+    assert command == ["train.py", "--set", "a=${env:PASSWORD}", "--set", "b=http://me:***@db"]

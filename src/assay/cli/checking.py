@@ -71,6 +71,7 @@ def _check(file: Path, overrides: list[str], explain: str | None, allow: tuple[s
 def _plain(error: Any) -> list[dict[str, Any]]:
     """Every problem, without the rendering."""
     from assay.errors import ConfigError, Problem
+    from assay.utils.secrets import concealed
 
     problems = error.problems if isinstance(error, ConfigError) else ()
     told = problems or [Problem(error.message, None, error.where, error.found, error.expected, error.hint)]
@@ -82,5 +83,5 @@ def _plain(error: Any) -> list[dict[str, Any]]:
             "column": problem.place.column if problem.place else None,
             **{name: getattr(problem, name) for name in ("key", "found", "expected", "hint")},
         }
-        for problem in told
+        for problem in map(concealed, told)
     ]

@@ -10,6 +10,7 @@ import typer
 from assay.config.components import nearest
 from assay.config.rendering import render
 from assay.errors import AssayError, ConfigError, Problem
+from assay.utils.credentials import without_assignments
 from assay.utils.secrets import conceal, concealed
 
 __all__ = ["UsageError", "told", "usage_problem"]
@@ -43,5 +44,5 @@ def usage_problem(error: Any) -> Problem:
         near = nearest(unknown, commands)
         hint = f"did you mean {near}?" if near else hint
         return Problem(f"there is no command {unknown!r}", found=unknown, expected=", ".join(commands), hint=hint)
-    message = error.format_message().strip().rstrip(".")
+    message = without_assignments(error.format_message()).strip().rstrip(".")
     return Problem(message[:1].lower() + message[1:], hint=hint)

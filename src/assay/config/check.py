@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from assay.config.across import problems_across
 from assay.config.binding import Bound, bind
 from assay.config.components import Allowed, Kind, Refused, Through, find, import_path, locate
+from assay.config.credentials import credentials_in
 from assay.config.document import At, dotted
 from assay.config.hints import meant
 from assay.config.load import Source
@@ -140,6 +141,7 @@ def examine(
         config = Config.model_validate(source.data)
     except ValidationError as error:
         problems += section_problems(error, source)
+    problems += credentials_in(source)  # first: from then on no message shows them
     problems += problems_across(source, kinds, objects or {})
     binder = _Binder(source, kinds, allowed, objects or {})
     components = binder.all(at_fault=bool(problems or source.problems))

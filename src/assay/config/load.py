@@ -12,11 +12,12 @@ from assay.config.document import MAX_DEPTH, At, Document, dotted, path_of, plai
 from assay.config.fitting import show
 from assay.config.json_text import parse_json
 from assay.config.merge import Layers, assignment
-from assay.config.references import Variable, parts_of
+from assay.config.references import File, Variable, parts_of
 from assay.config.resolve import resolve
 from assay.config.yaml_text import parse_yaml
 from assay.errors import ConfigError, Place, Problem
-from assay.utils.secrets import concealed
+from assay.utils.credentials import HIDDEN, without_assignments
+from assay.utils.secrets import conceal, concealed
 
 __all__ = ["Source", "load"]
 
@@ -35,8 +36,8 @@ class Source:
         replaced: what stood at a path before (value and place, oldest first), by `extends` and settings.
         name: the file, or what else the configuration came from.
         raw: the merged configuration with its references as they are written.
-        written: by path, the text to write for a value that came from the environment, and for one that would be
-            read as a reference.
+        written: by path, the text to write for a value that came from the environment or a file, and for one that
+            would be read as a reference.
         problems: what is wrong with what could be read nevertheless.
         unread: the paths where None stands in the place of what could not be read.
     """
@@ -57,15 +58,15 @@ class Source:
         follow = [
             problem for problem in found if not any(f"{problem.key}.".startswith(f"{key}.") for key in unread if key)
         ]
-        return list(dict.fromkeys([*self.problems, *(self._discreet(problem) for problem in follow)]))
+        return list(dict.fromkeys([*map(concealed, self.problems), *(self._discreet(problem) for problem in follow)]))
 
     def _discreet(self, problem: Problem) -> Problem:
         """The problem without what came from the environment."""
         texts = [text for at, text in self.written.items() if f"{problem.key}.".startswith(f"{dotted(at)}.")]
-        names = {part.name for text in texts for part in parts_of(text) if isinstance(part, Variable)}
+        names = {part.name for text in texts for part in parts_of(text) if isinstance(part, Variable | File)}
         problem = concealed(problem, names)
-        is_value = problem.found not in ("", problem.key.rpartition(".")[2])
-        return replace(problem, found=texts[0]) if names and is_value else problem
+        is_value = problem.found not in ("", problem.key.rpartition(".")[2]) and HIDDEN not in problem.found
+        return replace(problem, found=conceal(texts[0])) if names and is_value else problem
 
     def place(self, at: At, *, key: bool = False) -> Place:
         """The place of a value (or of its key), or of the nearest thing around it that has one."""
@@ -99,10 +100,10 @@ def load(config: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) 
         except ConfigError as error:
             loader.problems += error.problems
     if not loader.is_whole:
-        raise ConfigError(list(dict.fromkeys(loader.problems)))
+        raise ConfigError([concealed(problem) for problem in dict.fromkeys(loader.problems)])
     layers = loader.layers
     made = resolve(layers.data, layers.values, layers.keys)
-    problems = tuple(dict.fromkeys([*loader.problems, *made.problems]))
+    problems = tuple(concealed(problem) for problem in dict.fromkeys([*loader.problems, *made.problems]))
     if not isinstance(made.data, dict):
         raise ConfigError(problems)
     unread = frozenset(loader.unread | made.unread)
@@ -216,7 +217,8 @@ def _settings(overrides: Sequence[str], problems: list[Problem]) -> list[Documen
         name, equals, text = override.partition("=")
         parts = path_of(name.strip())
         if not equals or not parts or len(parts) > MAX_DEPTH:
-            problems.append(Problem("this setting cannot be read", place, "", override, "--set section.key=value"))
+            found = without_assignments(override)
+            problems.append(Problem("this setting cannot be read", place, "", found, "--set section.key=value"))
             continue
         if parts[0] == "extends":
             hint = "write it in the file"

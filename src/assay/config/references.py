@@ -1,7 +1,8 @@
 """References inside the texts of a configuration, as they are written.
 
 `${key.path}` is another value of the same configuration, `${env:NAME}` and `${env:NAME:default}` an environment
-variable. `$${` stands for the characters `${`: of the dollars before a brace, two are one dollar.
+variable, `${file:PATH}` the content of a file. `$${` stands for the characters `${`: of the dollars before a brace, two
+are one dollar.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 
 from assay.config.document import dotted, path_of
 
-__all__ = ["Key", "Malformed", "Part", "Variable", "joined", "parts_of", "written"]
+__all__ = ["File", "Key", "Malformed", "Part", "Variable", "joined", "parts_of", "written"]
 
 _OPENING = re.compile(r"(\$+)\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FORMS = "${key.path}, ${env:NAME}, ${env:NAME:default} or ${file:PATH}"
 _LITERAL = "write $${ for the characters ${"
 
 
@@ -40,7 +42,17 @@ class Variable:
         return f"${{env:{self.name}}}" if self.default is None else f"${{env:{self.name}:{self.default}}}"
 
 
-Part = str | Key | Variable
+@dataclass(frozen=True)
+class File:
+    """A reference to the content of a file; `name` is its path as it is written."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"${{file:{self.name}}}"
+
+
+Part = str | Key | Variable | File
 
 
 class Malformed(Exception):
@@ -58,7 +70,7 @@ def parts_of(text: str) -> list[Part]:
     ['run-', Key(path=('seed',)), ' ${x}']
 
     Raises:
-        Malformed: a reference is not closed, or not one of the three forms.
+        Malformed: a reference is not closed, or not one of the forms.
     """
     parts: list[Part] = []
     start = 0
@@ -103,7 +115,7 @@ def written(parts: Sequence[Part]) -> str:
     return "".join(texts)
 
 
-def _reference(inside: str) -> Key | Variable:
+def _reference(inside: str) -> Key | Variable | File:
     found = f"${{{inside[:60]}}}"
     kind, colon, rest = inside.partition(":")
     if colon and kind == "env":
@@ -111,9 +123,13 @@ def _reference(inside: str) -> Key | Variable:
         if not _NAME.fullmatch(name):
             raise Malformed("this is no name of an environment variable", found, "${env:NAME} or ${env:NAME:default}")
         return Variable(name, default if colon else None)
+    if colon and kind == "file":
+        if not rest.strip() or not rest.isprintable():
+            raise Malformed("this names no file", found, "${file:PATH}")
+        return File(rest)
     path = path_of(inside)
     if path and not re.search(r'^[^"]*[:$]', inside):
         return Key(path)
     name = re.split(r"[^A-Za-z0-9_]", rest if colon else inside)[0]
     hint = f"write ${{env:{name}}} for the environment variable" if colon and "env" in kind and name else _LITERAL
-    raise Malformed("this is not a reference", found, "${key.path}, ${env:NAME} or ${env:NAME:default}", hint)
+    raise Malformed("this is not a reference", found, _FORMS, hint)

@@ -11,9 +11,10 @@ from typing import Any
 from assay.config.components import nearest
 from assay.config.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, At, dotted
 from assay.config.durations import Duration
-from assay.config.environment import as_value, text_of
-from assay.config.references import Key, Malformed, Part, Variable, joined, parts_of, written
+from assay.config.environment import Unusable, as_value, content_of, text_of
+from assay.config.references import File, Key, Malformed, Part, Variable, joined, parts_of, written
 from assay.errors import Place, Problem
+from assay.utils.credentials import names_secret
 
 __all__ = ["Resolved", "resolve"]
 
@@ -29,7 +30,7 @@ class Resolved:
         places: where each value stands; inside an object that a reference names, where that object stands.
         keys: where each key of a mapping stands.
         written: by path, the text to write for a value that would be read as another one, or that came from the
-            environment and is to be read there again.
+            environment or a file and is to be read there again.
         unread: the paths whose references lead nowhere.
         problems: what is wrong with the references.
     """
@@ -43,7 +44,7 @@ class Resolved:
 
 
 def resolve(data: Any, places: Mapping[At, Place], keys: Mapping[At, Place]) -> Resolved:
-    """Follow the references in `data`; the environment is read here, and nowhere else."""
+    """Follow the references in `data`; the environment and files of secrets are read here, and nowhere else."""
     resolver = _Resolver(data, places, keys)
     with suppress(_TooLarge):
         resolver.made.data = resolver.node((), data, ())
@@ -162,11 +163,13 @@ class _Resolver:
 
     def text(self, at: At, pieces: list[Part]) -> _Leaf:
         parts = joined(pieces)
-        texts = [part if isinstance(part, str) else self.variable(part, at) for part in parts]
+        texts = [part if isinstance(part, str) else self.outside(part, at) for part in parts]
         self.characters += sum(map(len, texts))
         if self.characters > MAX_BYTES:
             self.stop(at, "references make the configuration too large", "at most 1 MiB of text")
-        alone = len(parts) == 1 and isinstance(parts[0], Variable)
+        # A password of digits is a text, and so is all that stands in a file.
+        is_text = bool(at) and names_secret(str(at[-1]))
+        alone = len(parts) == 1 and isinstance(parts[0], Variable) and not is_text
         return _Leaf(as_value(texts[0]) if alone else "".join(texts), tuple(parts))
 
     def pieces(self, part: Part, at: At) -> list[Part]:
@@ -221,7 +224,15 @@ class _Resolver:
             expected = "" if not depth else f"{where} has no keys"
         self.problem(site, f"{dotted(path)} is referred to and is nowhere set", str(key), expected, hint)
 
-    def variable(self, part: Part, at: At) -> str:
+    def outside(self, part: Part, at: At) -> str:
+        """What a variable or a file holds."""
+        if isinstance(part, File):
+            try:
+                return content_of(part.name)
+            except Unusable as error:
+                message = f"the file {part.name} {error.message}"
+                self.problem(at, message, str(part), "a small text file with the secret in it", error.hint)
+                raise _Broken from None
         assert isinstance(part, Variable)  # `pieces` has left no keys
         try:
             text = text_of(part.name, part.default)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from assay.config.check import SLOTS, Checked, Examined, of_groups
 from assay.config.components import nearest
+from assay.config.credentials import without_credentials
 from assay.config.document import At, dotted, undotted
 from assay.config.provenance import origin
 from assay.config.schema import Component, Config
@@ -19,6 +20,8 @@ from assay.experiment.catalog import KINDS
 from assay.experiment.inventory import MEANINGS, Argument, Entry
 from assay.experiment.key_words import in_words
 from assay.experiment.section_schema import key_default
+from assay.utils.credentials import without_assignments
+from assay.utils.secrets import conceal
 
 __all__ = ["Explanation", "explained", "origins"]
 
@@ -52,7 +55,7 @@ def explained(found: Examined, key: str) -> Explanation:
     at = undotted(key)
     written = not found.problems and found.config is not None
     values = found.checked().origin if written else origin(found.source.raw, found.source)
-    below = {name: entry for name, entry in values.items() if f"{name}.".startswith(f"{key}.")}
+    below = {name: _shown(name, entry) for name, entry in values.items() if f"{name}.".startswith(f"{key}.")}
     facts = _facts(at, _entries(found)) if below else _facts_of_absent(at, _entries(found))
     if facts is None and not below:
         known = sorted({*values, *(dotted((*at_, *rest)) for at_, rest in _possible(found))})
@@ -70,6 +73,18 @@ def explained(found: Examined, key: str) -> Explanation:
     if not below and default:
         below = {key: {"value": _unquoted(default), "from": "default"}}
     return Explanation(key, below, meaning, allowed, default)
+
+
+def _shown(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Without a password that a configuration with this mistake holds."""
+    at = undotted(name)
+    replaced = [{**old, "value": without_credentials(at, old["value"])} for old in entry.get("replaced", ())]
+    shown = {
+        **entry,
+        "value": without_credentials(at, entry["value"]),
+        "from": without_assignments(conceal(entry["from"])) if entry["from"].startswith("--") else entry["from"],
+    }
+    return {**shown, "replaced": replaced} if replaced else shown
 
 
 def origins(checked: Checked) -> dict[str, dict[str, Any]]:

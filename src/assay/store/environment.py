@@ -15,18 +15,22 @@ from typing import Any
 
 import psutil
 
+from assay.utils.secrets import conceal, concealed_source
+
 __all__ = ["environment", "snapshot_code"]
 
 _LARGEST_SOURCE = 1 << 20
+# Files that hold secrets by their nature.
+_NOT_IN_DIFF = (":(exclude,glob)**/.env*", ":(exclude,glob)**/*.pem", ":(exclude,glob)**/*.key")
 
 
 def environment(root: Path) -> dict[str, Any]:
     """Facts about the software, the machine, the project's git state and the command line.
 
-    Environment variables are left out on purpose: they hold secrets.
+    Environment variables are left out on purpose: they hold secrets. What the command line holds of these is hidden.
     """
     return {
-        "command": sys.argv,
+        "command": [conceal(word) for word in sys.argv],
         "folder": str(Path.cwd()),
         "python": platform.python_version(),
         "packages": _packages(),
@@ -42,6 +46,9 @@ def environment(root: Path) -> dict[str, Any]:
 def snapshot_code(root: Path, folder: Path, extra: tuple[Path, ...] = ()) -> list[str]:
     """Copy the project's modules that this process imported, `extra` files and the uncommitted diff into `folder`.
 
+    A copy is the file to the byte, but where it holds a password that is known, or one in a URL: there it says `***`
+    or `${env:NAME}`.
+
     Returns:
         The names of the copies, relative to `folder`.
     """
@@ -52,14 +59,23 @@ def snapshot_code(root: Path, folder: Path, extra: tuple[Path, ...] = ()) -> lis
         relative = source.relative_to(root) if source.is_relative_to(root) else Path("elsewhere", source.name)
         target = folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        _copy(source, target)
         copied.append(str(relative))
-    diff = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff")
+    diff = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--", ".", *_NOT_IN_DIFF)
     if diff:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "uncommitted.diff").write_text(diff, encoding="utf-8", errors="surrogateescape")
+        (folder / "uncommitted.diff").write_text(concealed_source(diff), encoding="utf-8", errors="surrogateescape")
         copied.append("uncommitted.diff")
     return copied
+
+
+def _copy(source: Path, target: Path) -> None:
+    text = source.read_bytes().decode("utf-8", "surrogateescape")
+    shown = concealed_source(text)
+    if shown == text:
+        shutil.copyfile(source, target)
+    else:
+        target.write_bytes(shown.encode("utf-8", "surrogateescape"))
 
 
 def _project_sources(root: Path) -> set[Path]:
