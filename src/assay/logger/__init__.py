@@ -12,5 +12,6 @@ LOGGERS = Kind(
     table={
         "SacredLogger": "assay.logger.sacred:SacredLogger",
         "TensorBoardLogger": "assay.logger.tensorboard:TensorBoardLogger",
+        "ElasticLogger": "assay.logger.elastic:ElasticLogger",
     },
 )

@@ -1,0 +1,137 @@
+"""The types of all fields that ElasticLogger writes, as index templates: nothing is guessed, nothing grows by itself.
+
+Fields that no template names are kept and not indexed (`dynamic: false`). Words are keywords, and have a field
+`keyword` below them as well, because boards that were made over guessed types ask for that. Where a name holds for
+both layouts there is one type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["METRICS", "RUNS", "VERSION", "template"]
+
+VERSION = 1
+"""Goes up with every change of a type: a template of an older version in the cluster is replaced."""
+
+WORD = {"type": "keyword", "ignore_above": 1024, "fields": {"keyword": {"type": "keyword", "ignore_above": 1024}}}
+DATE = {"type": "date"}
+COUNT = {"type": "long"}
+NUMBER = {"type": "double"}
+REAL = {"type": "float"}
+PERCENT = {"type": "scaled_float", "scaling_factor": 100}
+SHARE = {"type": "scaled_float", "scaling_factor": 10_000}
+# Every leaf a keyword, without a field for each: configurations have as many keys as they like.
+TREE = {"type": "flattened", "ignore_above": 8000, "depth_limit": 100}
+
+
+def _fields(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"host.name": WORD}` -> nested properties."""
+    properties: dict[str, Any] = {}
+    for path, type_ in mapping.items():
+        *parents, leaf = path.split(".")
+        place = properties
+        for parent in parents:
+            place = place.setdefault(parent, {"properties": {}}).setdefault("properties", {})
+        place[leaf] = dict(type_)
+    return properties
+
+
+_RUN = {"@timestamp": DATE, "run_id": WORD, "project": WORD, "name": WORD, "experiment": WORD, "hostname": WORD}
+
+_BOTH = {**_RUN, "timestamp": DATE, "measurement_type": WORD, "record_id": COUNT, "sample_id": COUNT}
+
+_INFRASTRUCTURE = {
+    **{f"measurement.{name}": WORD for name in ("phase", "metric", "name", "text")},
+    **{f"measurement.{name}": COUNT for name in ("epoch", "step", "samples", "processes", "threads")},
+    **{f"measurement.{name}": NUMBER for name in ("value", "seconds", "samples_per_second")},
+    **{f"measurement.{name}": PERCENT for name in ("cpu_load_average", "cpu_load_threads", "cpu_percent", "percent")},
+    "measurement.load_1_minute": REAL,
+    "measurement.cpu_temperatures.label": WORD,
+    **{f"measurement.cpu_temperatures.{name}": REAL for name in ("current", "high", "critical")},
+    "measurement.cpu_temperature_average": {"type": "object", "dynamic": True},
+    "measurement.sensors.label": WORD,
+    **{f"measurement.sensors.{name}": REAL for name in ("current", "high", "critical")},
+    **{f"measurement.virtual_memory.{name}": COUNT for name in ("total", "available", "used", "free")},
+    **{f"measurement.swap_memory.{name}": COUNT for name in ("total", "used", "free")},
+    "measurement.virtual_memory.percent": PERCENT,
+    "measurement.swap_memory.percent": PERCENT,
+    **{f"measurement.{name}": COUNT for name in ("total", "used", "free", "memory_rss_bytes", "gpu_memory_bytes")},
+    **{f"measurement.{name}_bytes_per_second": REAL for name in ("read", "written", "received", "sent")},
+    **{f"measurement.{name}_per_second": REAL for name in ("reads", "writes")},
+    "measurement.gpus_data.id": COUNT,
+    **{f"measurement.gpus_data.{name}": WORD for name in ("uuid", "name", "serial", "driver")},
+    **{f"measurement.gpus_data.{name}": SHARE for name in ("load", "memoryUtil", "memoryBandwidth")},
+    **{f"measurement.gpus_data.{name}": REAL for name in ("memoryTotal", "memoryUsed", "memoryFree", "temperature")},
+    **{f"measurement.gpus_data.{name}": REAL for name in ("power", "powerLimit", "clock", "memoryClock")},
+    "measurement.gpus_data.energy": NUMBER,
+    "measurement.gpus_averages.load": SHARE,
+    **{f"measurement.gpus_averages.{name}": REAL for name in ("memoryUsed", "memoryFree", "temperature", "power")},
+}
+
+_ECS = {
+    **dict.fromkeys(("ecs.version", "host.name", "host.hostname", "event.module", "event.dataset"), WORD),
+    **dict.fromkeys(("event.kind", "metricset.name", "service.type"), WORD),
+    **{f"labels.{name}": WORD for name in ("experiment", "project", "run")},
+    "host.cpu.usage": SHARE,
+    "system.cpu.cores": COUNT,
+    **{f"system.{name}": SHARE for name in ("cpu.total.pct", "cpu.total.norm.pct", "core.total.pct")},
+    "system.load.1": REAL,
+    "system.core.id": WORD,
+    **{f"system.memory.{name}": COUNT for name in ("total", "free", "used.bytes", "actual.free", "actual.used.bytes")},
+    **{f"system.memory.swap.{name}": COUNT for name in ("total", "free", "used.bytes")},
+    **{f"system.memory.{name}": SHARE for name in ("used.pct", "actual.used.pct", "swap.used.pct")},
+    **{f"system.filesystem.{name}": COUNT for name in ("total", "free", "available", "used.bytes")},
+    "system.filesystem.used.pct": SHARE,
+    **{f"system.diskio.iostat.{way}.per_sec.bytes": REAL for way in ("read", "write")},
+    **{f"system.diskio.iostat.{way}.request.per_sec": REAL for way in ("read", "write")},
+    "system.process.cpu.total.pct": SHARE,
+    "system.process.memory.rss.bytes": COUNT,
+    "system.process.num_threads": COUNT,
+    # What Elastic's schemas have no name for: GPUs and sensors as OpenTelemetry calls them, the rest under our name.
+    **{f"hw.{name}": WORD for name in ("id", "name", "type", "vendor", "serial_number", "driver_version")},
+    **{f"hw.{name}": REAL for name in ("temperature", "power")},
+    "hw.energy": NUMBER,
+    "hw.gpu.utilization": SHARE,
+    "hw.gpu.memory.utilization": SHARE,
+    **{f"hw.gpu.memory.{name}": COUNT for name in ("limit", "usage")},
+    **{f"assay.network.{way}.bytes_per_second": REAL for way in ("in", "out")},
+    **{f"assay.sensor.{name}": REAL for name in ("high", "critical")},
+    **{f"assay.gpu.{name}": REAL for name in ("power_limit", "clock", "memory_clock")},
+    **{f"assay.process.{name}": COUNT for name in ("count", "gpu_memory_bytes")},
+    **{f"assay.training.{name}": WORD for name in ("phase", "metric", "name", "text")},
+    **{f"assay.training.{name}": COUNT for name in ("epoch", "step", "samples")},
+    **{f"assay.training.{name}": NUMBER for name in ("value", "seconds", "samples_per_second")},
+}
+
+_OF_RUNS = {
+    **_RUN,
+    **dict.fromkeys(("status", "reason", "monitor", "path", "sha256"), WORD),
+    **dict.fromkeys(("heartbeat", "updated"), DATE),
+    **dict.fromkeys(("epoch", "epochs", "step", "bytes", "best.epoch", "best.step"), COUNT),
+    **dict.fromkeys(("seconds", "best.value", "results.best", "results.last"), NUMBER),
+    **{f"results.{name}": WORD for name in ("name", "unit", "better")},
+    **dict.fromkeys(("config", "transforms", "environment"), TREE),
+    "truncated": {"type": "boolean"},
+    "content": {"type": "text"},
+}
+
+METRICS: dict[str, Any] = {
+    "dynamic": False,
+    # The one object with keys that are not known before: a machine's sensors, a few dozen at most.
+    "dynamic_templates": [{"sensors": {"path_match": "measurement.cpu_temperature_average.*", "mapping": REAL}}],
+    "properties": _fields({**_BOTH, **_INFRASTRUCTURE, **_ECS}),
+}
+RUNS: dict[str, Any] = {"dynamic": False, "properties": _fields(_OF_RUNS)}
+
+
+def template(patterns: list[str], mappings: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `indices.put_index_template` but its name; the longer pattern comes before the shorter."""
+    settings = {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-1"}}
+    return {
+        "index_patterns": patterns,
+        "priority": 200 + len(patterns[0]),
+        "template": {"settings": settings, "mappings": dict(mappings)},
+        "version": VERSION,
+    }

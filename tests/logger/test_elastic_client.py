@@ -1,0 +1,181 @@
+"""What ElasticLogger sends and bears, by a server on loopback that shows what it was asked and fails as it is told."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import elasticsearch
+import pytest
+
+from assay.logger.base import NotTaken, RunInfo
+from assay.logger.elastic import ElasticLogger
+from assay.store.journal import Record
+from servers import elastic_server, free_port
+
+NOON = 1_795_694_400.0
+
+
+def record(id_: int, **values: float) -> Record:
+    return Record(id_, NOON, "train", 0, id_, id_ * 64, values or {"loss": 1 / (id_ + 1)})
+
+
+@pytest.fixture
+def info(tmp_path: Path) -> Callable[..., RunInfo]:
+    def make() -> RunInfo:
+        return RunInfo(tmp_path, "run-1", "digits", "resnet", {}, NOON)
+
+    return make
+
+
+class Showing(BaseHTTPRequestHandler):
+    """Answers as Elasticsearch does, and keeps what it was asked; `failing` is what it fails at, in turns."""
+
+    asked: list[tuple[str, str, str]]
+    codes: list[int]
+
+    def _answer(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        self.rfile.read(length)
+        server: Any = self.server
+        server.asked.append((self.command, self.path, self.headers.get("Authorization", "")))
+        code = server.codes.pop(0) if server.codes else 200
+        body: dict[str, Any] = {"version": {"number": "9.5.3"}, "deleted": 0, "index_templates": [], "errors": False}
+        if code == 413 and length < 2000:
+            code = 200
+        text = json.dumps(body if code == 200 else {"error": {"type": "e", "reason": "r"}, "status": code}).encode()
+        self.send_response(code)
+        self.send_header("X-Elastic-Product", "Elasticsearch")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = do_PUT = _answer
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def showing() -> Iterator[Any]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Showing)
+    server.asked, server.codes = [], []
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_user_and_key_are_sent_and_said_nowhere(
+    showing: Any, info: Callable[..., RunInfo], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("DEBUG")
+    apart = showing.url.replace("http://", "http://me:s3cr%2Ft@")
+    for arguments, header in (
+        ({"username": "me", "password": "s3cr/t"}, basic("me", "s3cr/t")),
+        ({"api_key": "a2V5OnMzY3IvdA"}, "ApiKey a2V5OnMzY3IvdA"),
+        ({"url": apart}, basic("me", "s3cr/t")),
+        ({}, ""),
+    ):
+        showing.asked.clear()
+        logger = ElasticLogger(**({"url": showing.url} | arguments))
+        logger.reach()
+        logger.start(info())
+        logger.log([record(0)])
+        logger.close("completed")
+        assert {authorization for *_, authorization in showing.asked} == {header}
+        showing.codes[:] = [401]
+        with pytest.raises(elasticsearch.AuthenticationException) as refusal:
+            logger.log([record(1)])
+        said = f"{refusal.value!r} {refusal.value} {caplog.text} {capfd.readouterr()}"
+        for secret in ("s3cr", "a2V5", header.partition(" ")[2]):
+            assert not secret or secret not in said
+        assert "s3cr" not in str([path for _, path, _ in showing.asked])
+
+
+def test_a_server_that_fails_every_other_time_holds_nothing_up(showing: Any, info: Callable[..., RunInfo]) -> None:
+    logger = ElasticLogger(showing.url)
+    showing.codes[:] = [500, 200] * 20
+    logger.start(info())
+    logger.log([record(0)])
+    logger.close("completed")
+    showing.codes[:] = [503] * 3
+    with pytest.raises(elasticsearch.ApiError):
+        logger.log([record(1)])
+
+
+def test_a_batch_that_is_too_large_goes_in_parts(showing: Any, info: Callable[..., RunInfo]) -> None:
+    logger = ElasticLogger(showing.url)
+    logger.start(info())
+    showing.asked.clear()
+    showing.codes[:] = [413] * 30
+    logger.log([record(id_) for id_ in range(16)])
+    assert 3 <= len(showing.asked) <= 31
+    showing.codes[:] = [413] * 30
+    with pytest.raises(NotTaken) as refusal:
+        logger.log([record(16), record(17, **{"x" * 3000: 1.0})])
+    assert refusal.value.reasons.keys() == {17}
+
+
+def test_a_user_without_rights_to_templates_and_removal_gets_the_documents_in(
+    showing: Any, info: Callable[..., RunInfo], caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = ElasticLogger(showing.url)
+    for _ in range(2):
+        showing.codes[:] = [403, 403]
+        logger.start(info())
+    logger.log([record(0)])
+    assert caplog.text.count("the index templates cannot be put") == 1
+    assert caplog.text.count("cannot be removed") == 1
+
+
+def test_a_server_that_is_not_there_or_does_not_answer_is_said_at_once() -> None:
+    with pytest.raises(elasticsearch.ConnectionError):
+        ElasticLogger(f"http://127.0.0.1:{free_port()}").reach()
+
+
+def test_a_server_that_accepts_and_never_answers_is_given_up(tmp_path: Path) -> None:
+    server = elastic_server(tmp_path).start()
+    try:
+        logger = ElasticLogger(f"http://127.0.0.1:{server.port}", timeout=0.3)
+        server.freeze()
+        with pytest.raises(elasticsearch.ConnectionTimeout):
+            logger.client.info()
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"url": "127.0.0.1:9200"}, "expected http"),
+        ({"index": "Metrics"}, "lower-case"),
+        ({"index": "a*"}, "lower-case"),
+        ({"ca_certs": "nowhere.pem"}, "no such file"),
+        ({"api_key": "k", "username": "u"}, "one of them"),
+    ],
+)
+def test_arguments_that_cannot_be_are_said_when_it_is_made(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ElasticLogger(**arguments)
+
+
+def test_a_url_without_a_port_has_the_usual_one() -> None:
+    ports = [
+        next(iter(ElasticLogger(url).client.transport.node_pool.all())).config.port
+        for url in ("http://localhost", "https://localhost", "http://localhost:81/prefix")
+    ]
+    assert ports == [9200, 443, 81]
