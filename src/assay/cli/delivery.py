@@ -25,6 +25,7 @@ def sync(
     from assay.config.load import load
     from assay.errors import ConfigError
     from assay.logger import launch
+    from assay.logger.backlog import brief
     from assay.store.run_folder import find_run
 
     allowed = Allowed(project_root(), tuple(allow or ()))
@@ -41,7 +42,7 @@ def sync(
         backlog, cursor = delivered.backlog, delivered.backlog.cursor
         rest = f", {backlog} left" if str(backlog) else ""
         refused = f", {cursor.refused} refused (courier/{name}.refused.jsonl)" if cursor.refused else ""
-        error = f" ({cursor.error})" if cursor.error else ""
+        error = f" ({brief(cursor.error)})" if cursor.error else ""
         typer.echo(f"{folder}: {name}: {delivered.sent} records sent{rest}{refused}{error}")
         left = left or bool(str(backlog)) or cursor.status == "failed"
     if left:

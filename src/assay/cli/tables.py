@@ -117,6 +117,8 @@ def _plain(summary: RunSummary) -> dict[str, Any]:
 
 
 def print_run(run: RunFolder, *, as_json: bool) -> None:
+    from assay.logger.backlog import brief
+
     status = run.read_status()
     checkpoints = {path.name: path.resolve().name for path in sorted(run.checkpoints.glob("[!.]*"))}
     cursors = {path.stem: read_json(path) for path in sorted(run.courier.glob("*.json"))}
@@ -132,7 +134,8 @@ def print_run(run: RunFolder, *, as_json: bool) -> None:
     for name, target in checkpoints.items():
         print(f"checkpoint   {name}" + (f" -> {target}" if target != name else ""))
     for name, cursor in cursors.items():
-        trouble = f" ({cursor['error']})" if cursor.get("error") else ""
-        print(f"logger       {name}: {cursor.get('id', -1) + 1} records{trouble}")
+        trouble = f" ({brief(cursor['error'])})" if cursor.get("error") else ""
+        refused = f", {cursor['refused']} refused" if cursor.get("refused") else ""
+        print(f"logger       {name}: {cursor.get('id', -1) + 1} records{refused}{trouble}")
     print()
     _print_values(run, status)

@@ -12,11 +12,12 @@ from assay.store.journal import JOURNAL, last_id
 from assay.store.samples import SYSTEM, last_sample
 from assay.utils.atomic import read_json
 
-__all__ = ["FIRST", "LAST", "Backlog", "Trouble", "backlogs", "files_of", "sha256"]
+__all__ = ["FIRST", "LAST", "Backlog", "Trouble", "backlogs", "brief", "files_of", "sha256"]
 
 FIRST = ("config.json", "transforms.json", "environment.json", "measurements.json")
 LAST = ("output.log", "status.json")
 _FAR = 5000
+_LONGEST = 160
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ def backlogs(folder: Path, names: Iterable[str] | None = None) -> dict[str, Back
         missing = sum(cursor.files.get(file) != digest for file, digest in sums.items() if file not in LAST)
         found[name] = Backlog(max(0, last - cursor.id), missing, sample > cursor.sample, cursor)
     return found
+
+
+def brief(error: str | None) -> str:
+    """What went wrong in one line of a terminal; the cursor has more."""
+    text = error or ""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()} …"
 
 
 def files_of(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -87,7 +94,7 @@ class Trouble:
             before, now = self._said.get(path.stem, ""), cursor.status
             self._said[path.stem] = now
             if now == "failed" != before:
-                news.append(f"warning: {path.stem} cannot be used and gets nothing: {cursor.error}")
+                news.append(f"warning: {path.stem} cannot be used and gets nothing: {brief(cursor.error)}")
             elif now == "retrying" != before:
                 news.append(
                     f"warning: {path.stem} takes no records: {cursor.error}; they are kept and sent when it does"
