@@ -186,3 +186,25 @@ def test_train_py_is_assay_train(project: Path, tiny: Tiny) -> None:
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "completed (1 epoch)" in done.stdout
+
+
+def test_sync_takes_arguments_for_one_logger_and_refuses_a_password(
+    project: Path, tiny: Tiny, command: Command
+) -> None:
+    (project / "mine.py").write_text(
+        "from assay.logger.base import BaseLogger\n\n"
+        "class Mine(BaseLogger):\n"
+        "    def __init__(self, url: str) -> None:\n"
+        "        self.url = url\n"
+        "    def start(self, run): ...\n"
+        "    def log(self, records): ...\n"
+    )
+    assay.train(tiny({"loggers": []}), quiet=True)
+    code, out, _ = command("sync", "last", "--logger", "mine:Mine", "--set", "url=http://host")
+    assert (code, "mine.Mine: " in out) == (0, True)
+    code, _, err = command("sync", "last", "--logger", "mine:Mine", "--set", "url=http://me:hunter22@host")
+    assert code == 2
+    assert "password or token in a URL" in err
+    assert "hunter22" not in err
+    code, _, err = command("sync", "last", "--set", "url=x")
+    assert (code, "--logger TYPE" in err) == (2, True)

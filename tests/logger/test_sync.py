@@ -99,3 +99,21 @@ def test_a_sync_takes_over_from_the_courier_of_a_run_that_is_over(
     assert run.sync()[NAME].backlog.records == 0
     courier.wait(30)
     assert sorted(set(run.seen("record"))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("logger", "args", "said"),
+    [
+        ("TensorBordLogger", {}, "did you mean 'TensorBoardLogger'"),
+        (WITNESS, {"failurs": 1}, "failures"),
+        ("own_loggers:Broken", {}, "No module named 'tracker'"),
+    ],
+)
+def test_a_mistake_in_the_logger_that_is_named_is_one_of_the_command_and_leaves_nothing(
+    make_run: Callable[..., Any], logger: str, args: dict[str, Any], said: str
+) -> None:
+    run = make_run()
+    run.append(1)
+    with pytest.raises(ConfigError, match=said):
+        run.sync(logger, args=args)
+    assert list((run.folder / "courier").iterdir()) == []

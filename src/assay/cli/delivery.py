@@ -22,28 +22,34 @@ def sync(
 ) -> None:
     """Send what the loggers of a run do not have yet; each record arrives once. Exit code 6: something is left."""
     from assay.config.components import Allowed, project_root
+    from assay.config.credentials import credentials_in
     from assay.config.load import load
-    from assay.errors import ConfigError
+    from assay.errors import ConfigError, Place, Problem
     from assay.logger import launch
-    from assay.logger.backlog import brief
     from assay.store.run_folder import find_run
 
+    if setting and not logger:
+        problem = Problem(
+            "--set is for the arguments of one logger", Place(f"--set {setting[0]}"), hint="--logger TYPE"
+        )
+        raise ConfigError.of(problem)
     allowed = Allowed(project_root(), tuple(allow or ()))
-    arguments = load({}, setting or ())
-    if arguments.problems:
-        raise ConfigError(arguments.problems)
+    # As in a configuration, so that references are followed and a password that is written out is refused.
+    source = load({"loggers": [{"type": logger, "args": {}}]}, [f"loggers.0.args.{text}" for text in setting or ()])
+    if problems := source.with_problems(credentials_in(source)):
+        raise ConfigError(problems)
+    arguments = source.raw["loggers"][0]["args"]
     folders = [find_run(name).path for name in run]
     left = False
     try:
-        done = launch.sync(folders, logger, args=arguments.raw, allowed=allowed, deadline=deadline, follow=follow)
+        done = launch.sync(folders, logger, args=arguments, allowed=allowed, deadline=deadline, follow=follow)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     for (folder, name), delivered in done.items():
         backlog, cursor = delivered.backlog, delivered.backlog.cursor
         rest = f", {backlog} left" if str(backlog) else ""
         refused = f", {cursor.refused} refused (courier/{name}.refused.jsonl)" if cursor.refused else ""
-        error = f" ({brief(cursor.error)})" if cursor.error else ""
-        typer.echo(f"{folder}: {name}: {delivered.sent} records sent{rest}{refused}{error}")
+        typer.echo(f"{folder}: {name}: {delivered.sent} records sent{rest}{refused}")
         left = left or bool(str(backlog)) or cursor.status == "failed"
     if left:
         raise typer.Exit(6)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from assay.config.binding import bind
 from assay.config.components import Allowed, Refused, find
 from assay.config.load import load
-from assay.errors import ConfigError, RunBusyError
+from assay.errors import ConfigError, Problem, RunBusyError
 from assay.logger import LOGGERS
 from assay.logger.backlog import FIRST, LAST, files_of, sha256
 from assay.logger.base import BaseLogger, NotTaken, RunInfo
@@ -74,7 +75,7 @@ class Delivery:
             self.cursor.status, self.cursor.error = "waiting", None
             self.cursor.args = dict(self.component.args)
             try:
-                self._logger = self._build()
+                self.logger  # noqa: B018 - it is made here
             except Exception as error:  # a wrong name, a missing package: nothing that gets better by waiting
                 self._say("failed", error)
                 return
@@ -114,7 +115,13 @@ class Delivery:
             except Exception as error:
                 self._say("retrying", error)
 
-    def _build(self) -> BaseLogger:
+    @cached_property
+    def logger(self) -> BaseLogger:
+        """The logger, made once.
+
+        Raises:
+            ConfigError: its name or arguments are wrong, or its package is missing.
+        """
         # The run's configuration names environment variables; what they hold is nowhere but in the environment.
         read = load({"type": self.component.type, "args": self.component.args})
         if read.problems:
@@ -127,7 +134,10 @@ class Delivery:
         bound, problems = bind(LOGGERS, name, cls, read.data["args"])
         if problems:
             raise ConfigError([problem for _, problem in problems])
-        logger: BaseLogger = bound.build()
+        try:
+            logger: BaseLogger = bound.build()
+        except ImportError as error:
+            raise ConfigError.of(Problem(str(error))) from error
         return logger
 
     def _begin_again(self) -> None:
@@ -147,19 +157,19 @@ class Delivery:
         if self.cursor.had >= 0:
             records = self._without_same(records)
         if not self._started:
-            self._logger.start(self._run_info())
+            self.logger.start(self._run_info())
             self._started = True
             self._files(FIRST)
             self._code = self._later_files()
         if records:
-            self._take(self._logger.log, records)
+            self._take(self.logger.log, records)
             self.sent += sum(record.id > self.cursor.id for record in records)
             self.cursor.id = max(self.cursor.id, records[-1].id)
         if moved:
             self._confirm()
         samples = read_samples(self.folder / SYSTEM, self._sample, BATCH)
         if samples:
-            self._take(self._logger.system, samples)
+            self._take(self.logger.system, samples)
             self._sample = samples[-1].id
             self.cursor.sample = max(self.cursor.sample, self._sample)
             self._confirm()
@@ -168,7 +178,7 @@ class Delivery:
         if self.cursor.status != "waiting" or not self.cursor.updated:
             self._say("waiting", None)
         if self.final() is None and time.monotonic() - self._beat > BEAT:
-            self._logger.beat()
+            self.logger.beat()
             self._beat = time.monotonic()
         return moved
 
@@ -224,7 +234,7 @@ class Delivery:
     def _confirm(self) -> None:
         """Save how far it came, and remember when, as far as the far end may lose it."""
         self.moved = now = time.monotonic()
-        seconds = self._logger.resend_seconds
+        seconds = self.logger.resend_seconds
         if seconds:
             self.cursor.safe = self.cursor.safe or [-1, -1]
             self._confirmed.append((now, self.cursor.id, self._sample))
@@ -234,7 +244,7 @@ class Delivery:
 
     def _close(self, status: str, files: Sequence[str] | None = None) -> None:
         self._files(files)
-        self._logger.close(status)
+        self.logger.close(status)
         self.cursor.safe = None
         self._say("closed", None)
 
@@ -252,7 +262,7 @@ class Delivery:
         digest = sha256(path)
         if self.cursor.files.get(name) == digest:
             return False
-        self._logger.file(path, name)
+        self.logger.file(path, name)
         self.cursor.files[name] = digest
         self.moved = time.monotonic()
         self._save()

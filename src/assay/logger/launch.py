@@ -166,7 +166,7 @@ def sync(
 
     Raises:
         RunBusyError: another process delivers to one of the loggers.
-        ConfigError: a folder is no run.
+        ConfigError: a folder is no run; the logger that is named does not exist, or cannot be made.
     """
     allowed = allowed or Allowed(project_root())
     watches, deliveries = {}, []
@@ -176,8 +176,11 @@ def sync(
         watch = watches[folder] = Watch(folder)
         final = partial(_status, watch) if follow else partial(str, watch.status or "running")
         for component in _chosen(folder, logger, args or {}):
-            deliveries.append(Delivery(folder.resolve(), component, allowed, final))
-            _take_over(deliveries[-1], watch)
+            delivery = Delivery(folder.resolve(), component, allowed, final)
+            if logger is not None:
+                delivery.logger  # noqa: B018 - a mistake in what was just asked for is one of the command
+            _take_over(delivery, watch)
+            deliveries.append(delivery)
 
     def over() -> bool:
         for watch in watches.values():
