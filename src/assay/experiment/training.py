@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from assay.experiment.changes import differences, refuse_inexact
 from assay.experiment.explaining import origins
 from assay.experiment.failures import explained
 from assay.experiment.findings import placed
+from assay.experiment.output import Output
 from assay.experiment.preflight import preflight
 from assay.logger import launch
 from assay.store.environment import environment, snapshot_code
@@ -64,8 +66,7 @@ def start(request: Request) -> tuple[RunFolder, Built]:
     try:
         _describe(run, checked, built, request)
         run.write_status("running", created=time.time(), stamps=_stamps(checked, request))
-        request.console.print(f"run {run.path}", markup=False, highlight=False, soft_wrap=True)
-        _run(run, Journal(run.journal), checked, built, request)
+        _run(run, Journal(run.journal), checked, built, request, f"run {run.path}")
     finally:
         lock.release()
     return run, built
@@ -113,17 +114,19 @@ def take_up(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
         _describe(run, checked, built, request)
         resumed = [*run.read_status().get("resumed", []), {"time": time.time(), "step": trainer.progress.step}]
         run.write_status("running", reason="", resumed=resumed)
-        request.console.print(
-            f"resumed {run.path} at step {trainer.progress.step}", markup=False, highlight=False, soft_wrap=True
-        )
-        _run(run, Journal(run.journal, position["next_id"]), checked, built, request)
+        head = f"resumed {run.path} at step {trainer.progress.step}"
+        _run(run, Journal(run.journal, position["next_id"]), checked, built, request, head)
     finally:
         lock.release()
     return run, built
 
 
-def _run(run: RunFolder, journal: Journal, checked: Checked, built: Built, request: Request) -> None:
-    """Train with everything around it: courier, signals, display, and a final status whatever happens."""
+def _run(run: RunFolder, journal: Journal, checked: Checked, built: Built, request: Request, head: str) -> None:
+    """Train with everything around it: courier, signals, display, and a final status whatever happens.
+
+    Args:
+        head: the first line that is shown.
+    """
     config, trainer = checked.config, built.trainer
     direction = trainer.monitor.direction
     checkpoints = Checkpoints(run.checkpoints, config.checkpoints.keep_last, config.checkpoints.keep_best, direction)
@@ -131,23 +134,33 @@ def _run(run: RunFolder, journal: Journal, checked: Checked, built: Built, reque
     courier = None
     if config.loggers or every:
         courier = launch.Courier(run.path, request.allowed, system=every.amount if every else None)
-    display = Display(request.console, trainer.updates, *([courier.look] if courier else []))
+    output = Output(run.output, request.console)
+    news = {"loggers": courier.look} if courier else {}
+    display = Display(request.console, trainer.updates, keep=output.line, **news)
+    display.note(head)
     with Signals() as signals:
         settings = (config.logging, config.checkpoints)
         labels = tuple(built.data.info.class_names)
         writer = Writer(run, journal, checkpoints, settings, display, signals, labels)
         display.start(trainer.progress)
+        output.take()
         try:
             trainer.train(writer)
         except Exception as error:
             shown = explained(error, trainer.model, run)
             state = "interrupted" if isinstance(shown, Interrupted) else "failed"
+            output.give_back()  # begun lines first
+            if shown is not error:
+                output.line("".join(traceback.format_exception(error)).rstrip())
+            output.line(f"{state}: {shown}")
             writer.write_status(trainer, state, reason=str(shown).splitlines()[0])
             run.write_log(f"{state}: {shown}")
             raise shown from (error if shown is not error else error.__cause__)
         else:
+            output.give_back()
             writer.write_status(trainer, "completed", reason=_reason(trainer))
         finally:
+            output.give_back()
             display.close()
             journal.close()
             for loader in (built.data.train, built.data.validation, built.data.test):
@@ -155,6 +168,7 @@ def _run(run: RunFolder, journal: Journal, checked: Checked, built: Built, reque
                     loader.close()
             if courier is not None:
                 _wait(courier, run, display)
+            output.close()
 
 
 def _wait(courier: launch.Courier, run: RunFolder, display: Display) -> None:

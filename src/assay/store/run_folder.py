@@ -35,6 +35,7 @@ class RunFolder:
         self.courier = path / "courier"
         self.lock = path / "run.lock"
         self.log = path / "run.log"
+        self.output = path / "output.log"
 
     @classmethod
     def create(cls, base: Path, project: str, name: str) -> RunFolder:

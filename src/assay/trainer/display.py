@@ -25,12 +25,17 @@ class Display:
         console: where to print; `Console(quiet=True)` for nothing.
         updates: updates in all.
         loggers: says what is new of the loggers, and how far they are behind.
+        keep: is given every line as well.
     """
 
     def __init__(
-        self, console: Console, updates: int, loggers: Callable[[], tuple[list[str], str]] = lambda: ([], "")
+        self,
+        console: Console,
+        updates: int,
+        loggers: Callable[[], tuple[list[str], str]] = lambda: ([], ""),
+        keep: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.console, self.updates, self.loggers = console, updates, loggers
+        self.console, self.updates, self.loggers, self.keep = console, updates, loggers, keep
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._start = (time.monotonic(), 0)
@@ -90,6 +95,7 @@ class Display:
         self.note(f"epoch {epoch:>3}  step {step:>6}  {text}  ({seconds:.1f} s){mark}")
 
     def note(self, text: str) -> None:
+        self.keep(text)
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
