@@ -138,11 +138,18 @@ class Journal:
             "epoch": epoch,
             "step": step,
             "samples": samples,
-            "values": {name: encoded(value) for name, value in values.items()},
+            "values": values,
         }
+        # JSON knows no other numbers than finite ones, which one sum tells faster than a look at each.
+        if not math.isfinite(sum(values.values())):
+            line["values"] = {name: encoded(value) for name, value in values.items()}
         if media:
             line["media"] = media
-        self.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        try:
+            self.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        except TypeError:  # numbers of NumPy or torch
+            line["values"] = {name: encoded(value) for name, value in values.items()}
+            self.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         self._next_id += 1
         return self._next_id - 1
 

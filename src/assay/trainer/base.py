@@ -282,9 +282,11 @@ class BaseTrainer(ABC):
         progress.batch += 1
         progress.step += 1
         progress.samples += sum(result.count for result in results)
-        for result in results:
-            self.metrics["train"].update(result)
-        writer.after_step(self, results)
+        sums = self.metrics["train"]
+        readings = [sums.read(result) for result in results]
+        for reading in readings:
+            sums.add(reading)
+        writer.after_step(self, readings)
 
     def _after_update(self, writer: Writer, end_of_epoch: bool) -> None:
         """What is due after an update: records, validation, test, checkpoint, and the answer to a signal."""

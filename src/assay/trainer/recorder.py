@@ -11,38 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from assay.model.accumulators import read_numbers
 from assay.store.journal import Journal
 from assay.trainer.state import Progress
 
-__all__ = ["Recorder", "read_values"]
+__all__ = ["Recorder"]
 
-
-def read_values(values: Mapping[str, Tensor | float]) -> dict[str, float]:
-    """Numbers from scalars on the device, in one transfer (and one wait)."""
-    numbers, stacked = _stack(values)
-    return _numbers(values, numbers, stacked.tolist() if stacked is not None else [])
-
-
-def _stack(values: Mapping[str, Tensor | float]) -> tuple[dict[str, float], Tensor | None]:
-    numbers = {name: float(value) for name, value in values.items() if not isinstance(value, Tensor)}
-    tensors = [_wide(value.detach()) for value in values.values() if isinstance(value, Tensor)]
-    return numbers, torch.stack(tensors) if tensors else None
-
-
-def _wide(value: Tensor) -> Tensor:
-    return value.float() if value.device.type == "mps" else value.double()  # Apple's GPUs have no float64
-
-
-def _numbers(values: Mapping[str, Tensor | float], numbers: dict[str, float], read: list[float]) -> dict[str, float]:
-    rest = iter(read)
-    return {name: numbers[name] if name in numbers else next(rest) for name in values}
+_FLOAT = frozenset({float})
 
 
 @dataclass
 class _Pending:
     line: dict[str, Any]
-    values: Mapping[str, Tensor | float]
-    numbers: dict[str, float]
+    values: dict[str, Tensor | float]
+    names: list[str]
     copy: Tensor
     ready: torch.cuda.Event
 
@@ -62,25 +44,44 @@ class Recorder:
         progress: Progress,
         values: Mapping[str, Tensor | float],
         media: Mapping[str, dict[str, Any]] | None = None,
+        *,
+        on_host: bool = False,
     ) -> None:
+        """One record of now.
+
+        Args:
+            on_host: none of the values is on a device; else each is looked at.
+        """
+        now = time.time()
+        on_host = on_host or _FLOAT.issuperset(map(type, values.values()))
+        names = [] if on_host else [n for n, value in values.items() if isinstance(value, Tensor) and value.is_cuda]
+        if not names:
+            if self._pending:
+                self.flush()
+            self.journal.append(
+                phase=phase,
+                epoch=progress.epoch,
+                step=progress.step,
+                samples=progress.samples,
+                values=values if on_host else read_numbers(values),  # type: ignore[arg-type]  # it reads tensors too
+                media=media,
+                time=now,
+            )
+            return
         line: dict[str, Any] = {
             "phase": phase,
             "epoch": progress.epoch,
             "step": progress.step,
             "samples": progress.samples,
-            "media": media or None,
-            "time": time.time(),
+            "media": media,
+            "time": now,
         }
-        numbers, stacked = _stack(values)
-        if stacked is not None and stacked.device.type == "cuda":
-            copy = torch.empty(stacked.shape, dtype=stacked.dtype, pin_memory=True)
-            copy.copy_(stacked, non_blocking=True)
-            ready = torch.cuda.current_stream(stacked.device).record_event()
-            self._pending.append(_Pending(line, dict(values), numbers, copy, ready))
-            self.flush(wait=False)
-            return
-        self.flush()
-        self.journal.append(**line, values=_numbers(values, numbers, stacked.tolist() if stacked is not None else []))
+        stacked = torch.stack([torch.as_tensor(values[name]).detach().double().reshape(()) for name in names])
+        copy = torch.empty(stacked.shape, dtype=stacked.dtype, pin_memory=True)
+        copy.copy_(stacked, non_blocking=True)
+        ready = torch.cuda.current_stream(stacked.device).record_event()
+        self._pending.append(_Pending(line, dict(values), names, copy, ready))
+        self.flush(wait=False)
 
     def flush(self, wait: bool = True) -> None:
         """Write what is pending, in order; without `wait`, only what has arrived."""
@@ -91,4 +92,5 @@ class Recorder:
             elif not first.ready.query():  # type: ignore[no-untyped-call]  # torch has no types here
                 return
             self._pending.popleft()
-            self.journal.append(**first.line, values=_numbers(first.values, first.numbers, first.copy.tolist()))
+            values = first.values | dict(zip(first.names, first.copy.tolist(), strict=True))
+            self.journal.append(**first.line, values=read_numbers(values))

@@ -13,7 +13,9 @@ from torch import Tensor
 from assay.config.schema import Checkpoints as CheckpointSettings
 from assay.config.schema import Logging
 from assay.errors import Interrupted, NonFiniteError
+from assay.model.accumulators import read_numbers
 from assay.model.metrics.collection import MetricSet
+from assay.model.metrics.reading import Reading
 from assay.store.journal import Journal
 from assay.store.run_folder import RunFolder
 from assay.store.samples import append_sample
@@ -22,9 +24,9 @@ from assay.trainer.batches import first_images
 from assay.trainer.checkpoint import Checkpoint, Checkpoints
 from assay.trainer.display import Display
 from assay.trainer.media import write_histograms, write_images, write_matrix
-from assay.trainer.recorder import Recorder, read_values
+from assay.trainer.recorder import Recorder
 from assay.trainer.signals import Signals
-from assay.trainer.state import Progress, StepResult, due
+from assay.trainer.state import Progress, due
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
@@ -64,14 +66,16 @@ class Writer:
         self._started = time.monotonic()
         self._warned: set[str] = set()
 
-    def after_step(self, trainer: BaseTrainer, results: Sequence[StepResult]) -> None:
+    def after_step(self, trainer: BaseTrainer, readings: Sequence[Reading]) -> None:
         """Count, and record the window of steps if it is due."""
         window = trainer.metrics.get("batch")
         if window is not None:
-            for result in results:
-                window.update(result)
+            for reading in readings:
+                window.add(reading)
             if due(self.logging.every, trainer.progress, False):
-                self.recorder.record("batch", trainer.progress, window.scalars() | learning_rates(trainer))
+                values = window.scalars()
+                values |= learning_rates(trainer)
+                self.recorder.record("batch", trainer.progress, values, on_host=window.reads)
                 window.reset()
         self.display.step(trainer.progress)
 
@@ -94,7 +98,7 @@ class Writer:
         scalars: dict[str, Tensor | float] = dict(metrics.scalars())
         if phase == "train":
             scalars |= learning_rates(trainer)
-        values = read_values(scalars)
+        values = read_numbers(scalars)
         if phase == "train" and not math.isfinite(values["loss"]):
             raise NonFiniteError(
                 f"the training loss of epoch {progress.epoch} is {values['loss']}",

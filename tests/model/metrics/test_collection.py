@@ -51,13 +51,14 @@ def fill(metrics, sizes, loss=None):
     return metrics
 
 
-def everything():
-    return MetricSet([Accuracy(), TopKAccuracy(2), F1(K), ConfusionMatrix(K), MulticlassAUROC(K)])
+def everything(reads=None):
+    return MetricSet([Accuracy(), TopKAccuracy(2), F1(K), ConfusionMatrix(K), MulticlassAUROC(K)], reads=reads)
 
 
+@pytest.mark.parametrize("reads", [True, False])
 @pytest.mark.parametrize("sizes", [[N], [16, 16, 1], [1] * N], ids=str)
-def test_an_epoch_is_what_scikit_learn_and_torch_say_of_all_samples(sizes):
-    metrics = fill(everything(), sizes)
+def test_an_epoch_is_what_scikit_learn_and_torch_say_of_all_samples(sizes, reads):
+    metrics = fill(everything(reads), sizes)
     predicted = OUTPUT.argmax(1)
     expected = {
         "loss": nn.functional.cross_entropy(OUTPUT, TARGET).item(),
@@ -128,8 +129,48 @@ def test_a_reset_forgets_everything():
     assert fill(metrics, [16, 16, 1]).compute() == before
 
 
+def test_numbers_and_tensors_are_summed_to_the_same_bit():
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([0.1, 1, 2, 5], dtype=torch.float64))
+    sums = everything(reads=True), everything(reads=False)
+    for output, target in zip(OUTPUT.split([16, 16, 1]), TARGET.split([16, 16, 1]), strict=True):
+        for metrics in sums:
+            metrics.update(step(output, target, loss, value=output.mean().float()))
+    one, other = (metrics.compute() for metrics in sums)
+    assert list(one.items()) == list(other.items())
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_what_a_batch_adds_is_worked_out_once_for_several_phases(reads):
+    calls = []
+
+    class Counted(Accuracy):
+        def forward(self, output, target):
+            calls.append(len(output))
+            return super().forward(output, target)
+
+    train, window, alone = (MetricSet([F1(K), Counted()], reads=reads) for _ in range(3))
+    for output, target in zip(OUTPUT.split([16, 16, 1]), TARGET.split([16, 16, 1]), strict=True):
+        part = train.read(step(output, target, value=output.mean()))
+        train.add(part)
+        window.add(part)
+        assert len(calls) == 1
+        calls.clear()
+    fill(alone, [16, 16, 1])
+    assert window.compute() == train.compute()
+    assert {name: train.compute()[name] for name in alone.compute()} == alone.compute()
+    assert list(train.compute()) == ["loss", "value", "f1", "counted"]
+    window.reset()
+    assert train.compute()["loss"] == alone.compute()["loss"]
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_value_that_is_not_one_number_is_refused(reads):
+    with pytest.raises(ConfigError, match="'curve' of a training step is not one number"):
+        MetricSet(reads=reads).update(step(curve=torch.ones(3)))
+
+
 def test_scalars_are_tensors_that_nothing_has_waited_for():
-    scalars = fill(everything(), [N]).scalars()
+    scalars = fill(everything(reads=False), [N]).scalars()
     assert all(isinstance(value, Tensor) and value.shape == () for value in scalars.values())
     assert "confusion_matrix" not in scalars
 
@@ -159,8 +200,8 @@ def test_the_mode_of_the_next_test_sees_a_wait():
 
 
 def test_neither_update_nor_scalars_nor_reset_waits_for_the_device():
-    metrics = MetricSet([Accuracy(), TopKAccuracy(2), F1(K), ConfusionMatrix(K)])
-    theirs = fill(MetricSet([torchmetrics.F1Score("multiclass", num_classes=K)]), [N])
+    metrics = MetricSet([Accuracy(), TopKAccuracy(2), F1(K), ConfusionMatrix(K)], reads=False)
+    theirs = fill(MetricSet([torchmetrics.F1Score("multiclass", num_classes=K)], reads=False), [N])
     part = step(value=torch.tensor(1.0))
     part.weight = torch.tensor(33)  # as it is on an accelerator
     with NoWaiting():
@@ -172,7 +213,7 @@ def test_neither_update_nor_scalars_nor_reset_waits_for_the_device():
 
 def test_the_graph_of_the_training_step_is_not_kept():
     output = OUTPUT.clone().requires_grad_()
-    metrics = MetricSet([MulticlassAUROC(K)])
+    metrics = MetricSet([MulticlassAUROC(K)], reads=False)
     metrics.update(step(output, TARGET))
     stored = metrics.metrics["multiclass_auroc"].metric.preds
     assert not any(tensor.requires_grad for tensor in stored)
@@ -254,13 +295,14 @@ def test_measurements_say_unit_subject_and_direction():
     assert about["mean_squared_error"]["better"] == "lower"
 
 
-def test_a_state_saved_inside_an_epoch_goes_on_where_it_was():
-    whole = everything()
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_state_saved_inside_an_epoch_goes_on_where_it_was(reads):
+    whole = everything(reads)
     whole.update(step(OUTPUT[:16], TARGET[:16], penalty=torch.tensor(1.0)))
     file = io.BytesIO()
     torch.save(whole.state_dict(), file)
     file.seek(0)
-    resumed = fill(everything(), [N])
+    resumed = fill(everything(reads), [N])
     resumed.load_state_dict(torch.load(file, weights_only=True))
     for metrics in (whole, resumed):
         metrics.update(step(OUTPUT[16:], TARGET[16:]))

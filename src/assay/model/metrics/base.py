@@ -67,7 +67,7 @@ class BaseMetric(nn.Module):
 
     def update(self, output: Any, target: Any) -> None:
         """Take in one batch; outputs of shape (B, K, …), targets as the dataset gives them."""
-        self._add(self.forward(output, target), _batch_size(target, output))
+        self._add(*self.part(output, target, _batch_size(target, output)))
 
     def compute(self) -> Tensor | Mapping[str, Tensor]:
         """The value since the last reset: shape (), a vector, a matrix, or several of these by name."""
@@ -90,18 +90,33 @@ class BaseMetric(nn.Module):
     def observe(self, output: Any, target: Any, count: int) -> None:
         """`update`, told the number of samples that a mean of the batch counts for."""
         if type(self).update is BaseMetric.update:
-            self._add(self.forward(output, target), count)
+            self._add(*self.part(output, target, count))
             self._seen = True
         else:
             self.update(output, target)
 
-    def _add(self, values: Tensor, count: int) -> None:
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is the sum of what `forward` gives over a number, and nothing of its own."""
+        own = type(self)
+        return all(getattr(own, name) is getattr(BaseMetric, name) for name in ("update", "observe", *_GUARDS))
+
+    def part(self, output: Any, target: Any, count: int) -> tuple[Tensor, int]:
+        """What a batch adds to the sum, shape (), and to the number; `count` is that of the samples."""
+        values = self.forward(output, target)
         if values.ndim:
-            self.total.add_(values.sum(dtype=self.total.dtype))
-            self.count.add_(values.numel())
-        else:
-            self.total.add_(values.to(self.total.dtype), alpha=count)
-            self.count.add_(count)
+            return values.sum(dtype=self.total.dtype), values.numel()
+        return values.to(self.total.dtype) * count, count
+
+    def hold(self, total: Tensor | float, count: Tensor | float) -> None:
+        """Take over sums that were kept elsewhere, to be saved."""
+        self.total.fill_(total)
+        self.count.fill_(count)
+        self._seen = True
+
+    def _add(self, total: Tensor, count: int) -> None:
+        self.total.add_(total)
+        self.count.add_(count)
 
     def get_extra_state(self) -> Any:
         return self._seen
