@@ -10,6 +10,7 @@ LOGGERS = Kind(
     "logger",
     base=("assay.logger.base:BaseLogger",),
     table={
+        "MLflowLogger": "assay.logger.mlflow:MLflowLogger",
         "SacredLogger": "assay.logger.sacred:SacredLogger",
         "TensorBoardLogger": "assay.logger.tensorboard:TensorBoardLogger",
         "ElasticLogger": "assay.logger.elastic:ElasticLogger",

@@ -7,7 +7,7 @@ import json
 import logging
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 
 from assay.logger.base import BaseLogger, RunInfo
 from assay.logger.event_file import Position, append, create
+from assay.logger.flat import flat
 from assay.logger.heat_map import heat_map
 from assay.store.journal import JOURNAL, Record, read
 from assay.utils.atomic import read_json
@@ -131,7 +132,7 @@ class TensorBoardLogger(BaseLogger):
         values = [_text(name.removesuffix(".json"), content)]
         if name == "config.json":
             info = SessionStartInfo(group_name=self.run.id, start_time_secs=self._began())
-            for key, value in _flat(content):
+            for key, value in flat(content):
                 if isinstance(value, bool):
                     info.hparams[key].bool_value = value
                 elif isinstance(value, int | float):
@@ -141,18 +142,6 @@ class TensorBoardLogger(BaseLogger):
             data = HParamsPluginData(session_start_info=info)
             values.append(_hparams("_hparams_/session_start_info", data))
         yield Event(wall_time=self._began(), summary=Summary(value=values))
-
-
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """("model.args.width", 16), …; lists of plain values as one text, nulls left out."""
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _flat(part, f"{key}.{name}" if key else name)
-    elif isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
-        for index, part in enumerate(value):
-            yield from _flat(part, f"{key}.{index}")
-    elif value is not None:
-        yield key, json.dumps(value) if isinstance(value, list) else value
 
 
 def _hparams(tag: str, data: HParamsPluginData) -> Summary.Value:
