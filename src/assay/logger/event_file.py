@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.summary.writer.record_writer import RecordWriter
 
+from assay.logger.checksums import masked
 from assay.utils.atomic import read_json, write_json
 
 __all__ = ["Position", "append", "create"]
@@ -77,12 +79,19 @@ def create(folder: Path, events: Iterable[Event], since: float) -> Path:
 def _encoded(events: Iterable[Event]) -> Iterator[bytes]:
     """In blocks of up to a thousand: a long run is never in memory as a whole."""
     rest = iter(events)
-    while block := list(islice(rest, 1000)):
-        buffer = io.BytesIO()
-        writer = RecordWriter(buffer)
-        for event in block:
-            writer.write(event.SerializeToString())
-        yield buffer.getvalue()
+    while block := [event.SerializeToString() for event in islice(rest, 1000)]:
+        yield b"".join(
+            part
+            for message, checksum in zip(block, masked(block), strict=True)
+            for part in (_head(len(message)), message, struct.pack("<I", checksum))
+        )
+
+
+@lru_cache(maxsize=4096)
+def _head(length: int) -> bytes:
+    """What stands before a record of `length` bytes: the length and its checksum."""
+    head = struct.pack("<Q", length)
+    return head + struct.pack("<I", *masked([head]))
 
 
 def _write(stream: io.FileIO, block: bytes) -> None:
