@@ -47,7 +47,7 @@ from turns import Seconds, header, now, row, table
 import assay
 from assay.data.datasets.digits import Digits
 from assay.data.loaders.batch import BatchLoader
-from assay.logger.cursor import left
+from assay.logger.backlog import backlogs
 from assay.model.architectures.mlp import MLP
 from assay.model.architectures.resnet import ResNet
 
@@ -189,7 +189,7 @@ def _until_delivered(runs: Path) -> None:
     """Wait until the courier has given all records that there are to its loggers."""
     deadline = time.monotonic() + 60
     for run in runs.glob("*/*"):
-        while (run / "journal.jsonl").stat().st_size and any(left(run).values()) and time.monotonic() < deadline:
+        while time.monotonic() < deadline and any(backlog.records for backlog in backlogs(run).values()):
             time.sleep(0.02)
 
 
