@@ -82,8 +82,8 @@ def measure(logger: dict[str, Any], records: int, deadline: float) -> None:
         wall, cpu, memory = deliver(folder, deadline)
     points = records * NUMBERS
     print(
-        f"{logger['type']:20} {points / wall:10,.0f} values/s by the clock, {points / cpu:10,.0f} by CPU ({wall:.1f} s, "
-        f"{cpu:.1f} s CPU), courier at most {memory:.0f} MiB; journal {points / written:,.0f} values/s",
+        f"{logger['type']:18} {points / wall:9,.0f} values/s by the clock, {points / cpu:9,.0f} by CPU ({wall:.1f} s, "
+        f"{cpu:.1f} s of CPU), at most {memory:.0f} MiB; the journal {points / written:,.0f} values/s",
         flush=True,
     )
 
