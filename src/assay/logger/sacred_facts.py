@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ def started(run: RunInfo) -> dict[str, Any]:
     """The arguments of Sacred's `started_event` but for the id."""
     environment = _read(run.folder / "environment.json")
     git = environment.get("git") or {}
-    command = shlex.join(str(part) for part in environment.get("command", ()))
+    words = [str(word) for word in environment.get("command", ())]
     repositories = [{"url": None, "commit": git["commit"], "dirty": bool(git["changed"])}] if git else []
     packages = environment.get("packages") or {}
     ex_info = {
         "name": f"{run.project}/{run.name}",
         "base_dir": environment.get("folder", ""),
-        "mainfile": next(iter(environment.get("command", ())), ""),
+        "mainfile": words[0] if words else "",
         "sources": [],
         "dependencies": [f"{name}=={version}" for name, version in packages.items()],
         "repositories": repositories,
@@ -45,11 +46,12 @@ def started(run: RunInfo) -> dict[str, Any]:
     }
     return {
         "ex_info": legal(ex_info),
-        "command": legal(command),
+        # Sacred's is one word; the whole line is in the meta information.
+        "command": " ".join(Path(word).name for word in takewhile(lambda word: not word.startswith("-"), words)),
         "host_info": legal(host),
         "start_time": moment(run.created or (run.folder / "config.json").stat().st_mtime),
         "config": legal(run.config),
-        "meta_info": legal({"command": command, "options": {}, "named_configs": [], "comment": run.id}),
+        "meta_info": legal({"command": shlex.join(words), "options": {}, "named_configs": [], "comment": run.id}),
     }
 
 
