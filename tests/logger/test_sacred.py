@@ -118,6 +118,25 @@ def test_a_resume_that_measures_something_else_replaces_what_it_took_back(run: A
     assert {entry["name"] for entry in base.runs.find_one()["info"]["metrics"]} == {"batch/loss", "batch/rate"}
 
 
+def test_what_a_resume_measures_again_as_it_was_stays_all_the_time(run: Any, base: Any, begin: Open) -> None:
+    run.append(10)
+    offset = run.journal.offset
+    run.append(10)
+    logger = begin(run)
+    logger.log(records(run))
+    before = plotted(base)
+    run.journal.close()
+    cut(run.folder, offset, 10)
+    run.journal = type(run.journal)(run.folder / JOURNAL, 10)
+    again = begin(run, 19)  # the courier of the resumed run: what was delivered counts on
+    again.beat()
+    assert plotted(base) == before
+    assert {entry["name"] for entry in base.runs.find_one()["info"]["metrics"]} == {"batch/loss", "batch/rate"}
+    run.append(15)
+    again.log(records(run, 19))
+    assert plotted(base) == journalled(run)
+
+
 def test_a_long_metric_is_thinned_evenly_and_says_so(run: Any, base: Any, begin: Open) -> None:
     run.append(1000)
     logger = begin(run, max_points=100)
@@ -249,7 +268,11 @@ def test_pictures_and_matrices_are_artifacts_and_go_with_their_records(run: Any,
 def test_samples_of_the_machine_are_metrics_over_seconds(run: Any, base: Any, begin: Open) -> None:
     lines = [
         {"time": CREATED + 2.5, "machine": {"cpu_percent": 10.0, "cpu_percent_by_core": [1.0, 2.0]}, "run": {}},
-        {"time": CREATED + 4.5, "machine": {"cpu_percent": 20.0}, "run": {"processes": 3}},
+        {
+            "time": CREATED + 4.5,
+            "machine": {"cpu_percent": 20.0, "disk_free_bytes": 10**12},
+            "run": {"processes": 3, "memory_rss_bytes": 3 << 29, "gpus": {"0": {"memory_used_bytes": 1 << 30}}},
+        },
     ]
     (run.folder / SYSTEM).write_text("".join(json.dumps(line) + "\n" for line in lines))
     samples = read_samples(run.folder / SYSTEM)
@@ -260,7 +283,8 @@ def test_samples_of_the_machine_are_metrics_over_seconds(run: Any, base: Any, be
     shown = {name: [point[:2] for point in points] for name, points in plotted(base).items()}
     assert shown == {
         "system/machine/cpu_percent": [(2, 10.0), (4, 20.0)],
-        "system/run/processes": [(4, 3.0)],
+        "system/run/memory_rss_gib": [(4, 1.5)],
+        "system/run/gpus/0/memory_used_gib": [(4, 1.0)],
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 from mongo_runs import CREATED, journalled, records, run_info
 
 from assay.logger.sacred import SacredLogger
+from assay.store.journal import JOURNAL, cut
 
 
 @pytest.fixture
@@ -56,6 +57,31 @@ def test_without_a_server_sacreds_files_are_in_the_run_folder(run: Any) -> None:
     assert (run.folder / "sacred" / entry["experiment"]["sources"][0][1]).read_text() == "x = 1\n"
     assert content("config.json")["project"] == "digits"
     assert [path.name for path in (run.folder / "sacred").iterdir() if path.name.isdigit()] == ["1"]
+
+
+def test_files_keep_what_a_resume_measures_again_as_it_was(run: Any) -> None:
+    run.append(10)
+    offset = run.journal.offset
+    run.append(10)
+    logger = SacredLogger()
+    logger.start(run_info(run))
+    logger.log(records(run))
+    logger.close("running")
+    path = run.folder / "sacred" / "1" / "metrics.json"
+    before = path.read_text()
+    run.journal.close()
+    cut(run.folder, offset, 10)
+    run.journal = type(run.journal)(run.folder / JOURNAL, 10)
+    logger = SacredLogger()
+    logger.start(run_info(run, 19))
+    logger.beat()
+    logger.close("running")
+    assert path.read_text() == before
+    logger.start(run_info(run, 19))
+    run.append(15)
+    logger.log(records(run, 19))
+    logger.close("completed")
+    assert json.loads(path.read_text())["batch/loss"]["values"] == [p[1] for p in journalled(run)["batch/loss"]]
 
 
 def test_sacred_is_imported_without_pkg_resources_and_leaves_no_stand_in() -> None:

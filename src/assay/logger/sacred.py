@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ from assay.logger import sacred_facts as facts
 from assay.logger.base import BaseLogger, RunInfo
 from assay.logger.heat_map import heat_map
 from assay.logger.thinning import Series, moment
-from assay.store.journal import JOURNAL, Record, read
+from assay.store.journal import JOURNAL, Record, last_id, read
 from assay.store.run_folder import FINAL
 from assay.store.samples import SYSTEM, Sample, read_samples
 from assay.utils.atomic import read_json
@@ -31,7 +32,6 @@ __all__ = ["SacredLogger"]
 
 _log = logging.getLogger(__name__)
 
-_NOT_PLOTTED = "system/machine/cpu_percent_by_core/"  # as many plots as the machine has cores
 _DEAD = "PROBABLY_DEAD"  # Omniboard's word for a run that ended without saying so
 
 
@@ -46,7 +46,8 @@ class SacredLogger(BaseLogger):
             written to `sacred/1/` of the run folder.
         database: of MongoDB.
         max_points: of a metric, above which it is thinned.
-        system: show what the machine used as metrics `system/…` too, over the seconds since the run was created.
+        system: show what the machine used as metrics `system/…` too, over the seconds since the run was created:
+            percent, watts, degrees, and the run's memory in GiB (the rest is in the artifact `system.jsonl.gz`).
         media: keep pictures, matrices (as pictures) and histograms (as JSON) as artifacts.
         checkpoint: keep the best checkpoint in MongoDB too, at the end.
     """
@@ -88,15 +89,15 @@ class SacredLogger(BaseLogger):
         self.observer.started_event(**facts.started(run))
         if self.position != (run.delivered, run.sampled):
             self._load()
-        self._info: dict[str, Any] = {}
-        self._pending: dict[str, None] = {}
-        self._written, self._cost = 0.0, 0.0
-        self._describe()
-        self.observer.restore(self.series, run.delivered, self._info)
+        self._restore()
         if self.observer.living:
             self._heartbeat(time.time())
 
     def log(self, records: Sequence[Record]) -> None:
+        if not self._whole:  # what a resume measured again has come to where it was
+            self.run = replace(self.run, delivered=records[0].id - 1, sampled=(self.position or (-1, -1))[1])
+            self._load()
+            self._restore()
         delivered, sampled = self._take()
         fresh = [record for record in records if record.id > delivered]
         for record in fresh:
@@ -165,11 +166,17 @@ class SacredLogger(BaseLogger):
         return position
 
     def _load(self) -> None:
-        """The series from the journal: what is delivered, and nothing that a resume took back."""
+        """The series from the journal: what is delivered, and nothing that a resume took back.
+
+        A resume may have taken back what is delivered, and measure the same again: until it has, the far end
+        alone knows these points, and stays as it is.
+        """
         self.series, self.position, self._began = {}, None, self.run.created
-        self._pending = {}
-        for record in takewhile(lambda record: record.id <= self.run.delivered, read(self.run.folder / JOURNAL)):
-            self._add(record)
+        self._pending: dict[str, None] = {}
+        self._whole = last_id(self.run.folder / JOURNAL) >= self.run.delivered
+        if self._whole:
+            for record in takewhile(lambda record: record.id <= self.run.delivered, read(self.run.folder / JOURNAL)):
+                self._add(record)
         last = -1
         while last < self.run.sampled and (samples := read_samples(self.run.folder / SYSTEM, last)):
             for sample in samples if self.shows_system else ():
@@ -177,6 +184,13 @@ class SacredLogger(BaseLogger):
                     self._add_sample(sample)
             last = samples[-1].id
         self.position = (self.run.delivered, self.run.sampled)
+
+    def _restore(self) -> None:
+        self._info: dict[str, Any] = {}
+        self._pending = {}
+        self._written, self._cost = 0.0, 0.0
+        self._describe()
+        self._open.restore(self.series, self.run.delivered, self._info, self._whole)
 
     def _add(self, record: Record) -> None:
         for name, value in record.scalars():
@@ -186,8 +200,8 @@ class SacredLogger(BaseLogger):
         self._began = self._began or sample.time
         second = int(sample.time - self._began)
         for name, value in sample.scalars():
-            if not name.startswith(_NOT_PLOTTED):
-                self._of(name).add(sample.id, sample.time, second, value)
+            if plotted := facts.plotted(name, value):
+                self._of(plotted[0]).add(sample.id, sample.time, second, plotted[1])
 
     def _of(self, name: str) -> Series:
         self._pending[name] = None
@@ -204,7 +218,7 @@ class SacredLogger(BaseLogger):
         due = everything or time.monotonic() - self._written > 20 * self._cost
         grows = self._open.grows
         names = [name for name in self._pending if due or (grows and self.series[name].finite.stride == 1)]
-        if not names and not everything:
+        if not (names or everything) or not (grows or self._whole):
             return
         self._describe()
         began = time.monotonic()

@@ -13,7 +13,7 @@ from assay.logger.base import RunInfo
 from assay.logger.thinning import moment
 from assay.utils.atomic import read_json
 
-__all__ = ["captured", "ended", "fail_trace", "legal", "read_status", "result", "started"]
+__all__ = ["captured", "ended", "fail_trace", "legal", "plotted", "read_status", "result", "started"]
 
 _FIRST, _LAST = 64 << 10, 192 << 10  # bytes; a run's document must stay far below the 16 MiB of MongoDB
 _CREDENTIALS = re.compile(r"(\w://[^\s:/@]*):[^\s@/]+@")
@@ -97,6 +97,23 @@ def fail_trace(run: RunInfo) -> list[str]:
     if crash.is_file() and crash.stat().st_mtime > float(status.get("updated") or 0.0) - 60:
         lines += crash.read_text(encoding="utf-8", errors="replace").splitlines()
     return [str(legal(line)) for line in lines]
+
+
+def plotted(name: str, value: float) -> tuple[str, float] | None:
+    """How a number of a sample is plotted, if it is.
+
+    Omniboard begins with all metrics of a run in one plot: beside bytes and counts no loss would be seen, and a
+    line for each core would be too many.
+    """
+    if "/cpu_percent_by_core/" in name or "_limit_" in name:
+        return None
+    if name.endswith(("_percent", "_celsius", "_watts")):
+        return name, value
+    if name.startswith("system/run/") and name.endswith("memory_rss_bytes"):
+        return f"{name.removesuffix('_bytes')}_gib", value / (1 << 30)
+    if "/gpus/" in name and name.endswith("/memory_used_bytes"):
+        return f"{name.removesuffix('_bytes')}_gib", value / (1 << 30)
+    return None
 
 
 def legal(value: Any) -> Any:

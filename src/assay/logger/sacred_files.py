@@ -65,14 +65,15 @@ class FileRuns(FileStorageObserver):  # type: ignore[misc]
         self.save_json(config, "config.json")
         return 1
 
-    def restore(self, series: Mapping[str, Series], delivered: int, info: dict[str, Any]) -> None:
-        """Bring the metrics and artifacts to where `series` and record `delivered` are."""
+    def restore(self, series: Mapping[str, Series], delivered: int, info: dict[str, Any], whole: bool) -> None:
+        """Bring the artifacts, and if `series` are all there are the metrics, to where record `delivered` is."""
         records = self.run_entry.get("records", {})
         for name in [name for name, record in records.items() if record > delivered]:
             del records[name]
             self.run_entry["artifacts"].remove(name)
             (self.place / name).unlink(missing_ok=True)
-        self.log_metrics(series, info)
+        if whole:
+            self.log_metrics(series, info)
 
     def log_metrics(self, metrics_by_name: Mapping[str, Series], info: dict[str, Any]) -> None:
         """Write these series, which are all that there are."""

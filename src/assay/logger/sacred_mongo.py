@@ -107,8 +107,12 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         self.save()
         return int(found["_id"])
 
-    def restore(self, series: Mapping[str, Series], delivered: int, info: dict[str, Any]) -> None:
-        """Bring the metrics and artifacts to where `series` and record `delivered` are."""
+    def restore(self, series: Mapping[str, Series], delivered: int, info: dict[str, Any], whole: bool) -> None:
+        """Bring the metrics and artifacts to where `series` and record `delivered` are.
+
+        Args:
+            whole: there are no other metrics than these; else those stay as they are.
+        """
         kept = [entry for entry in self.run_entry["artifacts"] if entry.get("record", -1) <= delivered]
         gone = [entry["file_id"] for entry in self.run_entry["artifacts"] if entry not in kept]
         self.run_entry["artifacts"] = kept
@@ -120,7 +124,9 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         for found in self.metrics.find({"run_id": self.run_entry["_id"]}, {"name": 1, "assay": 1}):
             mine = series.get(found["name"])
             state = found.get("assay", {})
-            if mine is None or found["_id"] != self._metric_id(found["name"]):
+            if mine is None and not whole:
+                info.setdefault("metrics", []).append({"name": found["name"], "id": str(found["_id"])})
+            elif mine is None or found["_id"] != self._metric_id(found["name"]):
                 surplus.append(found["_id"])
             elif state.get("mark") == mine.mark:
                 self._known[found["name"]] = _state(mine)
