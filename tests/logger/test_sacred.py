@@ -223,7 +223,7 @@ def test_a_file_that_was_half_sent_is_sent_whole(run: Any, base: Any, begin: Ope
 
     def once(*args: Any, **options: Any) -> Any:
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) in (2, 3, 4):  # it is repeated twice at once
             raise pymongo.errors.AutoReconnect("gone")
         return real(*args, **options)
 

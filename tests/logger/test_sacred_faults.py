@@ -102,8 +102,8 @@ def test_a_server_that_never_answers_holds_nobody_for_long(monkeypatch: Any, run
             logger.observer.close()
     assert (asked["socketTimeoutMS"], asked["serverSelectionTimeoutMS"], asked["connectTimeoutMS"]) == (
         10000,
-        2000,
-        2000,
+        6000,
+        5000,
     )
     assert (asked["w"], asked["journal"]) == ("majority", True)
 

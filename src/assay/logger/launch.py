@@ -30,6 +30,8 @@ __all__ = ["Courier", "Delivered", "start", "stop", "sync", "wait"]
 
 _MAKE_WAY = 12.0
 _SETTLED = 5.0
+# Couriers that outlive the training that started them: Python warns of processes that nobody refers to.
+_going_on: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def start(
         deadline: seconds that it goes on after the end of the run while nothing arrives.
         system: measure the machine every so many seconds into `system.jsonl`.
     """
+    _going_on[:] = [process for process in _going_on if process.poll() is None]
     # -P: the folder that the user happens to be in must not shadow modules of Python's own.
     command = [sys.executable, "-P", "-m", "assay.logger.courier", str(folder.resolve())]
     command += ["--root", str(allowed.root), "--deadline", str(deadline)]
@@ -118,7 +121,10 @@ class Courier:
         """As the function `wait`, once the run has said how it ended."""
         if self._process.poll() is not None and any(map(str, backlogs(self.folder).values())):
             self._process = start(self.folder, self.allowed)
-        return wait(self._process, self.folder, deadline)
+        found = wait(self._process, self.folder, deadline)
+        if self._process.poll() is None:
+            _going_on.append(self._process)
+        return found
 
 
 def wait(process: subprocess.Popen[bytes], folder: Path, deadline: float) -> dict[str, Backlog]:

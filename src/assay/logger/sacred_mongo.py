@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bson import ObjectId
 from pymongo import MongoClient, ReplaceOne, UpdateOne
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    DuplicateKeyError,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 from assay.logger.sacred_package import MongoObserver
 from assay.logger.thinning import Points, Series, moment
 
 __all__ = ["MongoRuns", "reach"]
 
+T = TypeVar("T")
+
 _CHUNK = 255 << 10  # bytes, the usual size of GridFS
 _AT_ONCE = 16  # chunks
+_ATTEMPTS = 3
 
 
-def connect(url: str) -> MongoClient[dict[str, Any]]:
-    """A client that waits for nothing longer than 10 s and repeats nothing by itself."""
+def connect(url: str, patience: float = 6.0) -> MongoClient[dict[str, Any]]:
+    """A client that waits for nothing longer than 10 s and repeats nothing by itself.
+
+    Args:
+        url: of the server.
+        patience: seconds until a server must have been found; one far away may take two to greet.
+    """
     return MongoClient(
         url,
         appname="assay",
         connect=False,
-        serverSelectionTimeoutMS=2000,
-        connectTimeoutMS=2000,
+        serverSelectionTimeoutMS=round(1000 * patience),
+        connectTimeoutMS=5000,
         socketTimeoutMS=10000,
         retryWrites=False,
         retryReads=False,
@@ -46,12 +62,40 @@ def reach(url: str, database: str) -> None:
         ConnectionError: it does not answer, or refuses.
     """
     try:
-        with connect(url) as client:
+        with connect(url, patience=2.0) as client:
             client[database]["runs"].find_one({}, {"_id": 1})
     except PyMongoError as error:
         # pymongo goes on with the timeouts and the whole topology.
         reason = str(error).partition(", Timeout: ")[0].partition(" (configured timeouts")[0]
         raise ConnectionError(f"MongoDB cannot be used: {reason}") from error
+
+
+class _Patient:
+    """A collection whose commands are repeated at once where a server stumbles or a connection is lost.
+
+    Without it, ten commands in a row would never all succeed where every other one fails. Each of them may have
+    been done although it failed: none here minds. A server that does not answer in time is left to the courier.
+    """
+
+    def __init__(self, collection: Any) -> None:
+        self.collection, self.name = collection, collection.name
+
+    def find(self, *args: Any, **options: Any) -> list[dict[str, Any]]:
+        """All at once, so that reading can be repeated as a whole."""
+        return self.again(lambda: list(self.collection.find(*args, **options)))
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(self.again, getattr(self.collection, name))
+
+    def again(self, command: Callable[..., T], *args: Any, **options: Any) -> T:
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return command(*args, **options)
+            except (NetworkTimeout, ServerSelectionTimeoutError, DuplicateKeyError):
+                raise
+            except (AutoReconnect, OperationFailure):
+                continue
+        return command(*args, **options)
 
 
 class MongoRuns(MongoObserver):  # type: ignore[misc]
@@ -73,7 +117,9 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
     def __init__(self, url: str, database: str, key: str) -> None:
         super().__init__(client=connect(url), db_name=database)
         self.key = {"assay.run": key}
-        self.base = self._client[database]
+        base = self._client[database]
+        self.files, self.chunks = _Patient(base["fs.files"]), _Patient(base["fs.chunks"])
+        self.runs, self.metrics = _Patient(self.runs), _Patient(self.metrics)
         self.living = True
         self._saved: dict[str, Any] = {}
         self._known: dict[str, tuple[str, tuple[int, int], int, int]] = {}
@@ -118,7 +164,7 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         self.run_entry["artifacts"] = kept
         self.save()
         for identity in gone:
-            self.fs.delete(identity)
+            self._remove(identity)
         self._known = {}
         surplus = []
         for found in self.metrics.find({"run_id": self.run_entry["_id"]}, {"name": 1, "assay": 1}):
@@ -161,8 +207,8 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
             others = [other for other in self.run_entry["artifacts"] if other["name"] != name]
             self.run_entry["artifacts"] = [*others, entry]
             self.save()
-        for old in self.base["fs.files"].find({"filename": path, "_id": {"$ne": entry["file_id"]}}, {"_id": 1}):
-            self.fs.delete(old["_id"])
+        for old in self.files.find({"filename": path, "_id": {"$ne": entry["file_id"]}}, {"_id": 1}):
+            self._remove(old["_id"])
 
     def source(self, name: str, path: Path) -> None:
         """Keep a source file; runs with the same content share it."""
@@ -178,7 +224,7 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
     def insert(self) -> None:
         """Take the next free number; two that want the same one get two."""
         while True:
-            highest = self.runs.find({"_id": {"$type": "number"}}, {"_id": 1}).sort("_id", -1).limit(1)
+            highest = self.runs.find({"_id": {"$type": "number"}}, {"_id": 1}, sort=[("_id", -1)], limit=1)
             number = max((int(run["_id"]) for run in highest), default=0) + 1
             entry = {**self.run_entry, "_id": number, "assay": {"run": self.key["assay.run"]}}
             try:
@@ -218,9 +264,9 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         """Making one that is there costs a round trip and does nothing."""
         self.runs.create_index("assay.run", unique=True, sparse=True)
         self.metrics.create_index("run_id")
-        self.base["fs.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
-        self.base["fs.files"].create_index([("filename", 1), ("uploadDate", 1)])
-        self.base["fs.files"].create_index("metadata.sha256", sparse=True)
+        self.chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
+        self.files.create_index([("filename", 1), ("uploadDate", 1)])
+        self.files.create_index("metadata.sha256", sparse=True)
 
     def _metric_id(self, name: str) -> ObjectId:
         return _identity(self.key["assay.run"], name)
@@ -245,19 +291,22 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         document |= {**_columns(series.finite), "not_finite": _columns(series.odd)}
         return ReplaceOne({"_id": identity}, document, upsert=True)
 
+    def _remove(self, file: ObjectId) -> None:
+        self.files.delete_one({"_id": file})
+        self.chunks.delete_many({"files_id": file})
+
     def _put(self, name: str, path: Path) -> ObjectId:
         """Into GridFS, once: the id is that of the name and content, and every write can be repeated by anybody."""
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             identity = _identity(name, digest)
-            files, chunks = self.base["fs.files"], self.base["fs.chunks"]
-            if files.find_one({"_id": identity}, {"_id": 1}):
+            if self.files.find_one({"_id": identity}, {"_id": 1}):
                 return identity
             stream.seek(0)
             numbered = enumerate(iter(lambda: stream.read(_CHUNK), b""))
             length = 0
             while some := list(islice(numbered, _AT_ONCE)):
-                chunks.bulk_write(
+                self.chunks.bulk_write(
                     [
                         UpdateOne({"files_id": identity, "n": number}, {"$set": {"data": data}}, upsert=True)
                         for number, data in some
@@ -268,7 +317,7 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         facts = {"filename": name, "length": length, "chunkSize": _CHUNK, "metadata": {"sha256": digest}}
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         facts |= {"contentType": kind, "uploadDate": moment(path.stat().st_mtime)}
-        files.update_one({"_id": identity}, {"$setOnInsert": facts}, upsert=True)
+        self.files.update_one({"_id": identity}, {"$setOnInsert": facts}, upsert=True)
         return identity
 
 
