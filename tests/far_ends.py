@@ -20,14 +20,14 @@ Point = tuple[str, int, str]
 """Full name, step, value; as many of them as there are, sorted."""
 
 
-def journalled(folder: Path) -> list[Point]:
-    return sorted(_points(read(folder / JOURNAL)))
+def journalled(folder: Path, spell: Callable[[float], str] = repr) -> list[Point]:
+    return sorted(_points(read(folder / JOURNAL), spell))
 
 
-def _points(records: Iterator[Record]) -> Iterator[Point]:
+def _points(records: Iterator[Record], spell: Callable[[float], str] = repr) -> Iterator[Point]:
     for record in records:
         for name, value in record.scalars():
-            yield name, record.step, repr(value)
+            yield name, record.step, spell(value)
 
 
 class FarEnd:
@@ -44,6 +44,11 @@ class FarEnd:
 
     def __init__(self, folder: Path) -> None:
         self.server = type(self).make(folder)
+
+    @staticmethod
+    def spell(value: float) -> str:
+        """A value as exactly as the server keeps it."""
+        return repr(value)
 
     def interrupt(self) -> None:
         """End the server as hard as it can bear: it keeps what it acknowledged."""
@@ -121,6 +126,10 @@ class Elastic(FarEnd):
     type = "ElasticLogger"
     make = staticmethod(elastic_server)
 
+    @staticmethod
+    def spell(value: float) -> str:
+        return f"{value:.14e}"  # the stand-in reads some numbers as their neighbours
+
     def interrupt(self) -> None:
         self.server.stop()
 
@@ -139,7 +148,7 @@ class Elastic(FarEnd):
                 if document["measurement_type"] == "training":
                     measurement = document["measurement"]
                     value = float(measurement["value"] if "value" in measurement else measurement["text"])
-                    found.append((measurement["name"], measurement["step"], repr(value)))
+                    found.append((measurement["name"], measurement["step"], self.spell(value)))
         return sorted(found)
 
     def full(self, request: bytes) -> bytes | None:

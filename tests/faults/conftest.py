@@ -119,7 +119,7 @@ class Trial:
 
     def prove(self) -> None:
         """Every measurement is there, once; and the weights are those of a run without a logger, to the bit."""
-        there, measured = self.far.points(self.name, self.run.path.name), journalled(self.run.path)
+        there, measured = self.far.points(self.name, self.run.path.name), journalled(self.run.path, self.far.spell)
         assert len(measured) > 3 * STEPS
         assert there == measured
         now = weights(self.run)

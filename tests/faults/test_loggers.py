@@ -11,9 +11,7 @@ import pytest
 from proxy import LOSE, Proxy, answer, every_other, hang, slow
 
 slowly = pytest.mark.slow
-each = pytest.mark.parametrize(
-    "trial", ["mongo", "elastic", pytest.param("mlflow", marks=slowly)], indirect=True
-)
+each = pytest.mark.parametrize("trial", ["mongo", "elastic", pytest.param("mlflow", marks=slowly)], indirect=True)
 each_slowly = pytest.mark.parametrize(
     "trial", [pytest.param(name, marks=slowly) for name in ("mongo", "elastic", "mlflow")], indirect=True
 )
@@ -90,7 +88,7 @@ def test_every_other_request_that_fails_costs_nothing(trial: Any, proxy: Proxy) 
     trial.prove()
 
 
-@each
+@each_slowly
 def test_every_other_answer_that_is_lost_doubles_nothing(trial: Any, proxy: Proxy) -> None:
     proxy.behave(every_other(LOSE))
     trial.train({}, proxy.port)
@@ -107,7 +105,7 @@ def test_a_server_that_takes_two_seconds_for_every_answer_gets_all_of_it(trial: 
     trial.prove()
 
 
-@each
+@each_slowly
 def test_a_server_whose_disk_is_full_gets_the_rest_when_there_is_room(trial: Any, proxy: Proxy, capsys: Any) -> None:
     def fill() -> None:
         trial.taken()

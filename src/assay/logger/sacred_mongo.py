@@ -119,7 +119,8 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         self.key = {"assay.run": key}
         base = self._client[database]
         self.files, self.chunks = _Patient(base["fs.files"]), _Patient(base["fs.chunks"])
-        self.runs, self.metrics = _Patient(self.runs), _Patient(self.metrics)
+        self.runs: Any = _Patient(base.runs)
+        self.metrics: Any = _Patient(base.metrics)
         self.living = True
         self._saved: dict[str, Any] = {}
         self._known: dict[str, tuple[str, tuple[int, int], int, int]] = {}
