@@ -211,20 +211,21 @@ def test_parts_can_be_left_out(far: Far, info: Callable[..., RunInfo]) -> None:
 
 
 def test_the_names_of_ecs_can_be_searched(far: Far, info: Callable[..., RunInfo]) -> None:
-    logger = ElasticLogger(far.url, index="ecs", layout="ecs")
+    logger = ElasticLogger(far.url, index="names", layout="ecs")
     logger.start(info())
     logger.log([record(0, loss=0.25)])
     logger.system([Sample(0, NOON, {"cpu_percent": 40.0})])
     logger.start(info(delivered=-1, sampled=-1))
-    assert far.documents("ecs-*", run_id=info().id) == []
+    assert far.documents("names-ecs-*", run_id=info().id) == []
     logger.log([record(0, loss=0.25)])
     logger.system([Sample(0, NOON, {"cpu_percent": 40.0})])
-    far.client.indices.refresh(index="ecs-*")
+    far.client.indices.refresh(index="names-ecs-*")
     sums = {
         "cpu": {"max": {"field": "host.cpu.usage"}},
         "loss": {"max": {"field": "assay.training.value"}},
     }
-    found = far.client.search(index="ecs-*", size=0, aggs=sums)["aggregations"]
+    assert far.client.indices.exists(index="names-ecs-2026.11.26")
+    found = far.client.search(index="names-ecs-*", size=0, aggs=sums)["aggregations"]
     assert (found["cpu"]["value"], found["loss"]["value"]) == (0.4, 0.25)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +182,68 @@ def test_a_url_without_a_port_has_the_usual_one() -> None:
         for url in ("http://localhost", "https://localhost", "http://localhost:81/prefix")
     ]
     assert ports == [9200, 443, 81]
+
+
+def test_to_a_server_that_takes_too_long_less_is_sent_at_once(
+    monkeypatch: pytest.MonkeyPatch, showing: Any, info: Callable[..., RunInfo]
+) -> None:
+    logger = ElasticLogger(showing.url)
+    logger.start(info())
+    bulk, sizes = logger.client.bulk, []
+
+    def slow(operations: list[bytes], **named: Any) -> Any:
+        sizes.append(len(operations) // 2)
+        if sizes[-1] > 600:
+            raise elasticsearch.ConnectionTimeout("too slow")
+        return bulk(operations=operations, **named)
+
+    monkeypatch.setattr(logger.client, "bulk", slow)
+    records = [record(id_) for id_ in range(1000)]
+    with pytest.raises(elasticsearch.ConnectionTimeout):
+        logger.log(records)
+    with pytest.raises(elasticsearch.ConnectionTimeout):
+        logger.log(records)
+    logger.log(records)
+    assert sizes == [1000, 1000, 500, 500]
+
+
+def certificate(folder: Path) -> tuple[Path, str]:
+    """Of 127.0.0.1, signed by itself, with its key in the same file; and its SHA-256."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path, made.fingerprint(hashes.SHA256()).hex()
+
+
+def test_a_server_proves_who_it_is_by_its_authority_or_its_fingerprint(showing: Any, tmp_path: Path) -> None:
+    path, fingerprint = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    showing.socket = context.wrap_socket(showing.socket, server_side=True)
+    url = showing.url.replace("http:", "https:")
+    for arguments in ({"ca_certs": str(path)}, {"fingerprint": fingerprint}, {"verify": False}):
+        ElasticLogger(url, **arguments).reach()
+    for arguments in ({}, {"fingerprint": "00" * 32}):
+        with pytest.raises(elasticsearch.ConnectionError):
+            ElasticLogger(url, **arguments).reach()

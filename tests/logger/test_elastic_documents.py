@@ -85,8 +85,8 @@ def leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, content
 
 
-def type_of(path: str) -> str | None:
-    place: dict[str, Any] = METRICS
+def type_of(path: str, layout: str) -> str | None:
+    place: dict[str, Any] = METRICS[layout]
     for part in path.split("."):
         if place.get("dynamic") is True:
             return "float"
@@ -113,7 +113,7 @@ def test_every_field_has_a_type_that_fits_its_values(layout: str) -> None:
     assert len({name for name, _ in documents}) == len(documents)
     for _, document in documents:
         for path, value in leaves(document):
-            type_ = type_of(path)
+            type_ = type_of(path, layout)
             assert type_ in FITTING, f"{path} has no type"
             assert isinstance(value, FITTING[type_]), f"{path} is {value!r} and not {type_}"
             assert not isinstance(value, bool)
@@ -153,6 +153,13 @@ def test_the_layout_of_py_elasticinfrastructure_is_kept() -> None:
     assert documents["temperature"]["measurement"] == {"sensors": [{"label": "nvme/Composite", "current": 35.0}]}
     (epoch,) = [document for _, document in Infrastructure(RUN).sample(TIMING)]
     assert epoch["measurement"]["samples_per_second"] == 646.5
+
+
+def test_boards_over_guessed_types_find_the_words_that_they_ask_for() -> None:
+    top = METRICS["elasticinfrastructure"]["properties"]
+    gpus = top["measurement"]["properties"]["gpus_data"]["properties"]
+    for field in (top["experiment"], top["hostname"], top["measurement_type"], gpus["name"], gpus["uuid"]):
+        assert field["fields"]["keyword"]["type"] == "keyword"
 
 
 def test_a_measurement_is_a_document_and_numbers_that_json_has_not_are_words() -> None:

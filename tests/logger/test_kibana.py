@@ -17,12 +17,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from assay.logger.elastic_dashboard import main, objects
-from assay.logger.elastic_template import METRICS, RUNS
+from assay.logger.elastic_template import METRICS as LAYOUTS
+from assay.logger.elastic_template import RUNS
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "configs" / "kibana" / "run.ndjson"
 COMPOSE = ROOT / "elastic-kibana.yml"
 
+METRICS = LAYOUTS["elasticinfrastructure"]
 NUMBERS = {"long", "double", "float", "scaled_float"}
 
 

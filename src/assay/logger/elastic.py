@@ -44,9 +44,10 @@ Document = tuple[int, str, str, bytes]
 class ElasticLogger(BaseLogger):
     """One document for every scalar of the journal and for every sample of the machine, in daily indices.
 
-    The indices are `experiment-metrics-YYYY.MM.DD` (days of UTC), `experiment-runs` (a run, its configuration and its
-    result) and `experiment-code` (its files). Ids are made of the run's and the record's: what is sent twice is there
-    once. All fields have types, by index templates that are put where they are missing.
+    The indices are `experiment-metrics-YYYY.MM.DD` (days of UTC; `experiment-metrics-ecs-…` for the layout "ecs"),
+    `experiment-runs` (a run, its configuration and its result) and `experiment-code` (its files). Ids are made of the
+    run's and the record's: what is sent twice is there once. All fields have types, by index templates that are put
+    where they are missing.
 
     Args:
         url: of the server, such as `https://elastic.example.org:9200`; without a port 9200, with https 443.
@@ -89,7 +90,8 @@ class ElasticLogger(BaseLogger):
             raise ValueError(f"index {index!r}: expected lower-case letters, digits, '-', '_' and '.'")
         if ca_certs is not None and not Path(ca_certs).is_file():
             raise ValueError(f"ca_certs {ca_certs!r}: no such file")
-        self.index, self.layout, self.experiment = index, layout, experiment
+        self.index = f"{index}-ecs" if layout == "ecs" else index
+        self.layout, self.experiment = layout, experiment
         self.with_training, self.with_system, self.with_code = training, system, code
         address, user, secret = _apart(url)
         user, secret = username or user, password or secret
@@ -120,6 +122,7 @@ class ElasticLogger(BaseLogger):
             connections_per_node=1,
             **tls,
         )
+        self._most = _DOCUMENTS
         self._said: set[str] = set()
 
     def reach(self) -> None:
@@ -162,7 +165,7 @@ class ElasticLogger(BaseLogger):
 
     def _put_templates(self) -> None:
         wanted = {
-            f"assay-{self.index}": template([f"{self.index}-*"], METRICS),
+            f"assay-{self.index}": template([f"{self.index}-*"], METRICS[self.layout]),
             "assay-experiment-runs": template(["experiment-runs", "experiment-code"], RUNS),
         }
         try:
@@ -216,7 +219,8 @@ class ElasticLogger(BaseLogger):
 
     def _send_all(self, documents: Iterable[tuple[int, str, str, Mapping[str, Any]]]) -> dict[int, str]:
         refused: dict[int, str] = {}
-        for part in _parts((owner, index, id_, _json(content)) for owner, index, id_, content in documents):
+        encoded = ((owner, index, id_, _json(content)) for owner, index, id_, content in documents)
+        for part in _parts(encoded, self._most):
             refused |= self._send(part)
         return refused
 
@@ -229,6 +233,9 @@ class ElasticLogger(BaseLogger):
             lines += [_json({"index": {"_index": index, "_id": id_}}), content]
         try:
             answer = self.client.bulk(operations=lines, filter_path=["errors", "items.*.status", "items.*.error"])  # type: ignore[arg-type]  # bytes are passed on
+        except self._api.ConnectionTimeout:
+            self._most = max(50, self._most // 2)  # it may be slow, and not away
+            raise
         except self._api.ApiError as error:
             if error.status_code != 413:
                 raise
@@ -264,11 +271,11 @@ def _apart(url: str) -> tuple[str, str | None, str | None]:
     return address, parts.username and unquote(parts.username), parts.password and unquote(parts.password)
 
 
-def _parts(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def _parts(documents: Iterable[Document], most: int) -> Iterator[list[Document]]:
     part: list[Document] = []
     size = 0
     for document in documents:
-        if part and (len(part) >= _DOCUMENTS or size + len(document[3]) > _BYTES):
+        if part and (len(part) >= most or size + len(document[3]) > _BYTES):
             yield part
             part, size = [], 0
         part.append(document)

@@ -1,8 +1,6 @@
 """The types of all fields that ElasticLogger writes, as index templates: nothing is guessed, nothing grows by itself.
 
-Fields that no template names are kept and not indexed (`dynamic: false`). Words are keywords, and have a field
-`keyword` below them as well, because boards that were made over guessed types ask for that. Where a name holds for
-both layouts there is one type.
+Fields that no template names are kept and not indexed (`dynamic: false`).
 """
 
 from __future__ import annotations
@@ -12,10 +10,12 @@ from typing import Any
 
 __all__ = ["METRICS", "RUNS", "VERSION", "template"]
 
-VERSION = 1
+VERSION = 2
 """Goes up with every change of a type: a template of an older version in the cluster is replaced."""
 
-WORD = {"type": "keyword", "ignore_above": 1024, "fields": {"keyword": {"type": "keyword", "ignore_above": 1024}}}
+WORD = {"type": "keyword", "ignore_above": 1024}
+# Boards that were made over guessed types ask for the field `keyword` below.
+OLD_WORD = {**WORD, "fields": {"keyword": WORD}}
 DATE = {"type": "date"}
 COUNT = {"type": "long"}
 NUMBER = {"type": "double"}
@@ -38,17 +38,21 @@ def _fields(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return properties
 
 
-_RUN = {"@timestamp": DATE, "run_id": WORD, "project": WORD, "name": WORD, "experiment": WORD, "hostname": WORD}
+_IDS = {"@timestamp": DATE, "run_id": WORD, "record_id": COUNT, "sample_id": COUNT}
 
-_BOTH = {**_RUN, "timestamp": DATE, "measurement_type": WORD, "record_id": COUNT, "sample_id": COUNT}
+_RUN = {"@timestamp": DATE, "run_id": WORD, "project": WORD, "name": WORD, "experiment": OLD_WORD, "hostname": OLD_WORD}
 
 _INFRASTRUCTURE = {
+    **_IDS,
+    **_RUN,
+    "timestamp": DATE,
+    "measurement_type": OLD_WORD,
     **{f"measurement.{name}": WORD for name in ("phase", "metric", "name", "text")},
     **{f"measurement.{name}": COUNT for name in ("epoch", "step", "samples", "processes", "threads")},
     **{f"measurement.{name}": NUMBER for name in ("value", "seconds", "samples_per_second")},
     **{f"measurement.{name}": PERCENT for name in ("cpu_load_average", "cpu_load_threads", "cpu_percent", "percent")},
     "measurement.load_1_minute": REAL,
-    "measurement.cpu_temperatures.label": WORD,
+    "measurement.cpu_temperatures.label": OLD_WORD,
     **{f"measurement.cpu_temperatures.{name}": REAL for name in ("current", "high", "critical")},
     "measurement.cpu_temperature_average": {"type": "object", "dynamic": True},
     "measurement.sensors.label": WORD,
@@ -61,7 +65,7 @@ _INFRASTRUCTURE = {
     **{f"measurement.{name}_bytes_per_second": REAL for name in ("read", "written", "received", "sent")},
     **{f"measurement.{name}_per_second": REAL for name in ("reads", "writes")},
     "measurement.gpus_data.id": COUNT,
-    **{f"measurement.gpus_data.{name}": WORD for name in ("uuid", "name", "serial", "driver")},
+    **{f"measurement.gpus_data.{name}": OLD_WORD for name in ("uuid", "name", "serial", "driver")},
     **{f"measurement.gpus_data.{name}": SHARE for name in ("load", "memoryUtil", "memoryBandwidth")},
     **{f"measurement.gpus_data.{name}": REAL for name in ("memoryTotal", "memoryUsed", "memoryFree", "temperature")},
     **{f"measurement.gpus_data.{name}": REAL for name in ("power", "powerLimit", "clock", "memoryClock")},
@@ -71,6 +75,7 @@ _INFRASTRUCTURE = {
 }
 
 _ECS = {
+    **_IDS,
     **dict.fromkeys(("ecs.version", "host.name", "host.hostname", "event.module", "event.dataset"), WORD),
     **dict.fromkeys(("event.kind", "metricset.name", "service.type"), WORD),
     **{f"labels.{name}": WORD for name in ("experiment", "project", "run")},
@@ -117,12 +122,17 @@ _OF_RUNS = {
     "content": {"type": "text"},
 }
 
-METRICS: dict[str, Any] = {
-    "dynamic": False,
-    # The one object with keys that are not known before: a machine's sensors, a few dozen at most.
-    "dynamic_templates": [{"sensors": {"path_match": "measurement.cpu_temperature_average.*", "mapping": REAL}}],
-    "properties": _fields({**_BOTH, **_INFRASTRUCTURE, **_ECS}),
+METRICS: dict[str, dict[str, Any]] = {
+    "elasticinfrastructure": {
+        "dynamic": False,
+        # The one object with keys that are not known before: a machine's sensors, a few dozen at most.
+        "dynamic_templates": [{"sensors": {"path_match": "measurement.cpu_temperature_average.*", "mapping": REAL}}],
+        "properties": _fields(_INFRASTRUCTURE),
+    },
+    "ecs": {"dynamic": False, "properties": _fields(_ECS)},
 }
+"""By layout: each has its own indices, so that none has types that it does not need."""
+
 RUNS: dict[str, Any] = {"dynamic": False, "properties": _fields(_OF_RUNS)}
 
 
