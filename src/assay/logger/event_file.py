@@ -27,6 +27,7 @@ class Position:
 
     Args:
         id: of the last record in it.
+        sample: of the last sample in it.
         file: its name.
         size: its length in bytes.
         files: name -> sha256 of the run's files shown in it.
@@ -34,6 +35,7 @@ class Position:
     """
 
     id: int = -1
+    sample: int = -1
     file: str = ""
     size: int = 0
     files: dict[str, str] = field(default_factory=dict)
