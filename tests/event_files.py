@@ -23,7 +23,7 @@ __all__ = [
     "measure_machine",
     "open_logger",
     "read_events",
-    "sampled",
+    "sampled_scalars",
     "shown",
 ]
 
@@ -49,7 +49,7 @@ def measure_machine(run: Any, count: int) -> list[Sample]:
     return read_samples(path)
 
 
-def sampled(folder: Path) -> list[Scalar]:
+def sampled_scalars(folder: Path) -> list[Scalar]:
     return sorted(
         (tag, number, sample.time, str(np.float32(value)))
         for number, sample in enumerate(read_samples(folder / SYSTEM))

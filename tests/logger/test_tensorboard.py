@@ -11,7 +11,16 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from assay.logger import event_file
 from assay.logger.tensorboard import TensorBoardLogger
 from assay.store.journal import JOURNAL, Journal, cut, read
-from event_files import CREATED, event_files, journalled, measure_machine, open_logger, read_events, sampled, shown
+from event_files import (
+    CREATED,
+    event_files,
+    journalled,
+    measure_machine,
+    open_logger,
+    read_events,
+    sampled_scalars,
+    shown,
+)
 
 
 @pytest.fixture
@@ -179,7 +188,7 @@ def test_what_the_machine_used_is_shown_by_the_seconds_of_the_run(run: Any) -> N
     logger.log(list(read(run.folder / JOURNAL)))
     logger.system(samples[:2])
     logger.system(samples[2:])
-    assert shown(run.folder) == sorted(journalled(run.folder) + sampled(run.folder))
+    assert shown(run.folder) == sorted(journalled(run.folder) + sampled_scalars(run.folder))
     assert ("system/machine/cores/1", 3, CREATED + 3.5, "3.0") in shown(run.folder)
 
 
@@ -198,7 +207,7 @@ def test_samples_and_records_are_there_once_wherever_a_kill_came(run: Any, deliv
             again.log(part)
     for rest in (samples[sampled + 1 :], samples):
         again.system(rest)
-    assert shown(run.folder) == sorted(journalled(run.folder) + sampled(run.folder))
+    assert shown(run.folder) == sorted(journalled(run.folder) + sampled_scalars(run.folder))
 
 
 def test_a_cut_of_the_journal_and_a_changed_file_keep_the_samples(run: Any) -> None:
@@ -215,7 +224,7 @@ def test_a_cut_of_the_journal_and_a_changed_file_keep_the_samples(run: Any) -> N
     logger = open_logger(run, 4, samples[-1].id)
     run.write("config.json", {"epochs": 3})
     logger.file(run.folder / "config.json", "config.json")
-    assert shown(run.folder) == sorted(journalled(run.folder) + sampled(run.folder))
+    assert shown(run.folder) == sorted(journalled(run.folder) + sampled_scalars(run.folder))
 
 
 def test_what_the_machine_used_can_be_left_out(run: Any) -> None:
@@ -229,4 +238,4 @@ def test_what_the_machine_used_can_be_left_out(run: Any) -> None:
     assert event_files(run.folder) == [before]
     assert shown(run.folder) == journalled(run.folder)
     open_logger(run, 2, samples[-1].id)
-    assert shown(run.folder) == sorted(journalled(run.folder) + sampled(run.folder))
+    assert shown(run.folder) == sorted(journalled(run.folder) + sampled_scalars(run.folder))
