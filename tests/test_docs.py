@@ -40,14 +40,24 @@ def test_every_component_of_adding_md_works_in_one_run(project: Path) -> None:
     assert run.best["test/accuracy"] > 0.9
     assert run.best.keys() >= {"validation/confidence", "validation/worst_class_recall", "train/loss"}
     records = list(read(run.folder.journal))
-    lines = (run.path / "records.txt").read_text().splitlines()
+    text = run.path / "text"
+    lines = (text / "records.txt").read_text().splitlines()
     assert [int(line.split()[0]) for line in lines] == [record.id for record in records]
+    assert (text / "status.txt").read_text() == "completed"
+    assert (text / "config.json").read_bytes() == run.folder.config.read_bytes()
+    assert (text / "code-mylab-loggers.py").is_file()
+    assert run.folder.output.read_text() == (text / "output.log").read_text()
     assert all((run.folder.code / "mylab" / f"{name}.py").is_file() for name in ("data", "models", "trainers"))
 
 
 def test_the_trainer_of_adding_md_has_at_most_30_lines() -> None:
     (trainer,) = [block for block in blocks(ROOT / "docs" / "adding.md", "python") if "FGSMTrainer" in block]
     assert len(trainer.splitlines()) <= 30
+
+
+def test_the_logger_of_adding_md_has_20_lines() -> None:
+    (logger,) = [block for block in blocks(ROOT / "docs" / "adding.md", "python") if "TextLogger" in block]
+    assert len([line for line in logger.splitlines()[1:] if line]) <= 20
 
 
 def test_the_tree_of_the_readme_names_every_module_and_nothing_else() -> None:

@@ -11,6 +11,9 @@ LOGGERS = Kind(
     base=("assay.logger.base:BaseLogger",),
     table={
         "MLflowLogger": "assay.logger.mlflow:MLflowLogger",
+        "CSVLogger": "assay.logger.table:CSVLogger",
+        "ConsoleLogger": "assay.logger.console:ConsoleLogger",
+        "ParquetLogger": "assay.logger.parquet:ParquetLogger",
         "SacredLogger": "assay.logger.sacred:SacredLogger",
         "TensorBoardLogger": "assay.logger.tensorboard:TensorBoardLogger",
         "ElasticLogger": "assay.logger.elastic:ElasticLogger",
