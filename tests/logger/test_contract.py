@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
+from in_mlflow import LARGEST
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from assay.config.components import Allowed, find
@@ -45,6 +48,17 @@ def of_table(table: pd.DataFrame) -> Points:
     return list(zip(table["phase"] + "/" + table["name"], table["step"].tolist(), table["value"].tolist(), strict=True))
 
 
+def of_mlflow(folder: Path) -> Points:
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    (run,) = client.search_runs(["1"], f"tags.`assay.run` = '{folder.name}'")
+    return [
+        (name, point.step, point.value if abs(point.value) < LARGEST else math.inf)
+        for name in run.data.metrics
+        for point in client.get_metric_history(run.info.run_id, name)
+        if not name.startswith("system/")
+    ]
+
+
 def of_console(folder: Path) -> Points:
     lines = [json.loads(line) for line in (folder / "printed").read_text().splitlines()]
     return [
@@ -65,6 +79,7 @@ class Far:
 FAR = {
     "CSVLogger": Far(lambda folder: of_table(pd.read_csv(folder / "tables" / "measurements.csv"))),
     "ConsoleLogger": Far(of_console, {"form": "json", "phases": ["batch"]}),
+    "MLflowLogger": Far(of_mlflow),
     "ParquetLogger": Far(lambda folder: of_table(pd.read_parquet(folder / "tables" / "measurements.parquet"))),
     "SacredLogger": Far(of_sacred),
     "TensorBoardLogger": Far(of_tensorboard),
@@ -72,6 +87,8 @@ FAR = {
 # Those that cannot do without a server have the same in files of their own.
 SERVED = {"ElasticLogger"}
 
+# Of SQLAlchemy, about MLflow.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 every = pytest.mark.parametrize("name", FAR)
 
 
@@ -119,13 +136,24 @@ def append(run: Any, count: int, change: float = 0.0) -> None:
     """Numbers that float32 keeps exactly."""
     for _ in range(count):
         number = run.journal.next_id
-        values = {"loss": 8.0 - number / 8 + change, "a rate, of 1": number / 4}
+        values = {"loss": 8.0 - number / 8 + change, "a rate of 1": number / 4}
         run.journal.append(phase="batch", epoch=number // 10, step=number, samples=number * 4, values=values)
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with its tables: making them takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
-def run(make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(make_run: Callable[..., Any], empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     made = make_run()
+    shutil.copy(empty, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)  # MLflow's artifacts are relative to it
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     (made.folder / "printed").touch()
     monkeypatch.setenv("ASSAY_STDOUT", "")
     return made

@@ -10,12 +10,12 @@ LOGGERS = Kind(
     "logger",
     base=("assay.logger.base:BaseLogger",),
     table={
-        "MLflowLogger": "assay.logger.mlflow:MLflowLogger",
-        "CSVLogger": "assay.logger.table:CSVLogger",
         "ConsoleLogger": "assay.logger.console:ConsoleLogger",
+        "CSVLogger": "assay.logger.table:CSVLogger",
+        "ElasticLogger": "assay.logger.elastic:ElasticLogger",
+        "MLflowLogger": "assay.logger.mlflow:MLflowLogger",
         "ParquetLogger": "assay.logger.parquet:ParquetLogger",
         "SacredLogger": "assay.logger.sacred:SacredLogger",
         "TensorBoardLogger": "assay.logger.tensorboard:TensorBoardLogger",
-        "ElasticLogger": "assay.logger.elastic:ElasticLogger",
     },
 )
