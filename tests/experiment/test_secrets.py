@@ -26,6 +26,7 @@ TOKEN = "tok-0123456789abcdef"
 
 CODE = """
 import logging
+import threading
 import warnings
 from base64 import b64encode
 from pathlib import Path
@@ -52,9 +53,17 @@ class Telling(BaseLogger):
 
     def tell(self):
         logging.getLogger("library").warning(self.text)
+        warnings.warn(self.text)
+        print("printed:", self.text)
+        thread = threading.Thread(target=self.broken)
+        thread.start()
+        thread.join()
         self.failed += 1
         if self.failed < 3:
             raise ConnectionError(self.text)
+
+    def broken(self):
+        raise RuntimeError(self.text)
 """
 
 
@@ -91,7 +100,9 @@ def test_it_stands_in_no_file_no_output_and_no_command_line(
 
     (run,) = (project / "saved" / "tests").iterdir()
     assert (project / "given.txt").read_text() == f"{URL} {TOKEN}"
-    assert "${env:MONGO_URL} for" in (run / "run.log").read_text()
+    log = (run / "run.log").read_text()
+    for told in ("no ", "printed: no ", "UserWarning: no ", "RuntimeError: no "):
+        assert f"{told}${{env:MONGO_URL}} for" in log
     assert json.loads((run / "config.json").read_text())["loggers"][0]["args"] == args
     texts = {str(path): path.read_bytes() for path in run.rglob("*") if path.is_file()}
     texts |= {"printed": (tmp_path / "printed").read_bytes(), "processes": "\n".join(seen).encode()}

@@ -25,6 +25,7 @@ from assay.logger.system import Sampler
 from assay.store.lock import is_held
 from assay.store.run_folder import FINAL
 from assay.utils.atomic import read_json
+from assay.utils.discreet import DiscreetStream
 from assay.utils.secrets import conceal
 
 __all__ = ["Watch", "main", "serve"]
@@ -201,6 +202,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # Both are run.log; what libraries print there, with warnings and what a thread raised, is not ours to word.
+    sys.stdout = sys.stderr = DiscreetStream(sys.stdout)
     code = main()
     logging.shutdown()
     os._exit(code)  # a thread that a logger left behind, or that hangs in one, keeps nobody waiting
