@@ -2,11 +2,13 @@
 
     python benchmarks/system.py
     python benchmarks/system.py --minutes 10 --rounds 1 --every 1 --workers 4
+    python benchmarks/system.py --elastic http://127.0.0.1:9200
 
 A trainer that sleeps, with loader workers that sleep, holds a run folder; a courier is started beside it as
 `assay train` does it, and a record is added every second. Three couriers take turns: one that measures nothing, one
-that measures, and one that measures with TensorBoardLogger beside it. Their CPU seconds are read from /proc; those of
-the first five seconds (start and imports) are told apart, because they are spent once.
+that measures, and one that measures with TensorBoardLogger beside it (with an Elasticsearch, one more). Their CPU
+seconds are read from /proc; those of the first five seconds (start and imports) are told apart, because they are
+spent once.
 
 The sampler alone is timed in this process, by the CPU time of its thread over many samples of the same trainer.
 """
@@ -21,6 +23,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -31,7 +34,7 @@ from assay.logger.system import Sampler
 from assay.store.journal import JOURNAL, Journal
 from assay.store.lock import Lock
 
-CASES: dict[str, tuple[float | None, list[str]]] = {
+CASES: dict[str, tuple[float | None, list[Any]]] = {
     "courier, nothing measured": (None, []),
     "courier, measuring": (1.0, []),
     "courier, measuring, TensorBoardLogger": (1.0, ["TensorBoardLogger"]),
@@ -51,7 +54,7 @@ def shares_of_the_sampler(folder: Path, samples: int, every: float) -> list[floa
     return found
 
 
-def share_of_a_courier(loggers: list[str], every: float | None, minutes: float) -> tuple[float, float]:
+def share_of_a_courier(loggers: list[Any], every: float | None, minutes: float) -> tuple[float, float]:
     """Percent of one core while the run goes on, and CPU seconds of the start."""
     with tempfile.TemporaryDirectory() as base:
         folder = Path(base) / "run"
@@ -89,7 +92,11 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=1.0, help="seconds from one sample to the next")
     parser.add_argument("--workers", type=int, default=2, help="processes of the trainer")
     parser.add_argument("--samples", type=int, default=600, help="of the sampler alone")
+    parser.add_argument("--elastic", metavar="URL", help="of an Elasticsearch to send to")
     options = parser.parse_args()
+    if options.elastic:
+        logger = {"type": "ElasticLogger", "args": {"url": options.elastic, "index": "benchmark"}}
+        CASES["courier, measuring, ElasticLogger"] = (1.0, [logger])
     machine = f"{os.cpu_count()} cores, {len(psutil.pids())} processes"
     print(f"Python {sys.version.split()[0]}, psutil {psutil.__version__}, {machine}")
     workers = [subprocess.Popen([sys.executable, "-c", WORKER]) for _ in range(options.workers)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -122,11 +123,34 @@ def test_what_a_resume_has_taken_back_is_gone(far: Far, info: Callable[..., RunI
     neighbour = ElasticLogger(far.url, index="cut")
     neighbour.start(other)
     neighbour.log([record(7)])
+    time.sleep(0.002)
     logger.start(info(delivered=3))
     assert [id_ for id_, *_ in far.scalars("cut", info().id)] == [0, 1, 2, 3]
     logger.log([record(4, NOON + 20 * DAY, loss=9.0)])
     assert far.scalars("cut", info().id)[-1] == (4, "train/loss", 9.0)
     assert len(far.scalars("cut", "other")) == 1
+
+
+def test_a_removal_that_a_server_comes_to_late_takes_nothing_new_away(
+    far: Far, info: Callable[..., RunInfo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = ElasticLogger(far.url, index="late")
+    logger.start(info())
+    logger.log([record(id_) for id_ in range(6)])
+    remove, asked = logger.client.delete_by_query, []
+
+    def keep(**query: Any) -> Any:
+        asked.append(query)
+        return remove(**query)
+
+    monkeypatch.setattr(logger.client, "delete_by_query", keep)
+    time.sleep(0.002)
+    logger.start(info(delivered=1))
+    assert len(far.scalars("late", info().id)) == 2
+    logger.log([record(id_, loss=2.0) for id_ in range(2, 6)])
+    far.client.indices.refresh(index="late-*")
+    assert remove(**asked[0])["deleted"] == 0
+    assert len(far.scalars("late", info().id)) == 6
 
 
 def test_what_is_refused_for_good_is_named_and_the_rest_is_safe(far: Far, info: Callable[..., RunInfo]) -> None:
@@ -215,6 +239,7 @@ def test_the_names_of_ecs_can_be_searched(far: Far, info: Callable[..., RunInfo]
     logger.start(info())
     logger.log([record(0, loss=0.25)])
     logger.system([Sample(0, NOON, {"cpu_percent": 40.0})])
+    time.sleep(0.002)
     logger.start(info(delivered=-1, sampled=-1))
     assert far.documents("names-ecs-*", run_id=info().id) == []
     logger.log([record(0, loss=0.25)])

@@ -15,7 +15,14 @@ from assay.logger.elastic_template import METRICS
 from assay.store.journal import Record
 from assay.store.samples import Sample
 
-RUN = {"experiment": "digits", "hostname": "node1", "run_id": "r-1", "project": "digits", "name": "resnet"}
+RUN = {
+    "experiment": "digits",
+    "hostname": "node1",
+    "run_id": "r-1",
+    "project": "digits",
+    "name": "resnet",
+    "sent": "2026-11-26T12:00:01.000Z",
+}
 LAYOUTS = {"elasticinfrastructure": Infrastructure, "ecs": Ecs}
 NOON = 1_795_694_400.25  # 2026-11-26T12:00:00.250Z
 RECORD = Record(7, NOON, "validation", 2, 69, 4851, {"loss": 0.41, "bad": math.nan, "high": math.inf, "low": -math.inf})

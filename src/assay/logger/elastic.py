@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ import orjson
 from annotated_types import Gt
 
 from assay.logger.base import BaseLogger, NotTaken, RunInfo
-from assay.logger.elastic_documents import Infrastructure, day
+from assay.logger.elastic_documents import Infrastructure, day, instant
 from assay.logger.elastic_ecs import Ecs
 from assay.logger.elastic_run import RunDocuments
 from assay.logger.elastic_template import METRICS, RUNS, VERSION, template
@@ -131,8 +132,9 @@ class ElasticLogger(BaseLogger):
     def start(self, run: RunInfo) -> None:
         self._put_templates()
         self.documents = RunDocuments(run, self.experiment or run.project, files=self.with_code)
-        self._layout = (Ecs if self.layout == "ecs" else Infrastructure)(self.documents.about)
-        self._take_back(run)
+        sent = instant(time.time())
+        self._layout = (Ecs if self.layout == "ecs" else Infrastructure)({**self.documents.about, "sent": sent})
+        self._take_back(run, sent)
         self._send_files(self.documents.all())
 
     def log(self, records: Sequence[Record]) -> None:
@@ -180,14 +182,16 @@ class ElasticLogger(BaseLogger):
         except (self._api.AuthorizationException, self._api.BadRequestError) as error:
             self._once("the index templates cannot be put, and Elasticsearch guesses types", error)
 
-    def _take_back(self, run: RunInfo) -> None:
+    def _take_back(self, run: RunInfo, before: str) -> None:
         """What came after the last delivered record no longer counts, or comes again.
 
-        In steps that a slow server does in time; what is written meanwhile has another version, and is left.
+        In steps that a slow server does in time, and only of what was sent before: a server that hung may come to
+        this when what takes their place is there already.
         """
         last = {"record_id": run.delivered, "sample_id": run.sampled}
         later = [{"range": {key: {"gt": id_}}} for key, id_ in last.items()]
-        query = {"bool": {"filter": [{"term": {"run_id": run.id}}], "should": later, "minimum_should_match": 1}}
+        those = [{"term": {"run_id": run.id}}, {"range": {"sent": {"lt": before}}}]
+        query = {"bool": {"filter": those, "should": later, "minimum_should_match": 1}}
         pattern, most = f"{self.index}-*", 5000
         try:
             self.client.indices.refresh(index=pattern, ignore_unavailable=True)
@@ -205,8 +209,8 @@ class ElasticLogger(BaseLogger):
     def _send_numbered(self, documents: Iterable[tuple[int, float, str, str, Mapping[str, Any]]]) -> None:
         """Raises: NotTaken with what is refused, once the rest is safe."""
         refused = self._send_all(
-            (owner, f"{self.index}-{day(time)}", self.documents.id(number, name), content)
-            for owner, time, number, name, content in documents
+            (owner, f"{self.index}-{day(moment)}", self.documents.id(number, name), content)
+            for owner, moment, number, name, content in documents
         )
         if refused:
             raise NotTaken(refused)

@@ -54,6 +54,7 @@ class Ecs(Infrastructure):
                 "labels.project": run["project"],
                 "labels.run": run["run_id"],
                 "run_id": run["run_id"],
+                "sent": run["sent"],
                 **origin,
                 **fields,
             }

@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["METRICS", "RUNS", "VERSION", "template"]
 
-VERSION = 2
+VERSION = 3
 """Goes up with every change of a type: a template of an older version in the cluster is replaced."""
 
 WORD = {"type": "keyword", "ignore_above": 1024}
@@ -38,7 +38,7 @@ def _fields(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return properties
 
 
-_IDS = {"@timestamp": DATE, "run_id": WORD, "record_id": COUNT, "sample_id": COUNT}
+_IDS = {"@timestamp": DATE, "sent": DATE, "run_id": WORD, "record_id": COUNT, "sample_id": COUNT}
 
 _RUN = {"@timestamp": DATE, "run_id": WORD, "project": WORD, "name": WORD, "experiment": OLD_WORD, "hostname": OLD_WORD}
 
