@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import gzip
 import signal
 import subprocess
 import sys
@@ -8,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pymongo
 import pytest
-from mongo_runs import CREATED, journalled, plotted, records, run_info
+from mongo_runs import CREATED, artifact, journalled, plotted, records, run_info
 
 from assay.logger import sacred_mongo
 from assay.logger.sacred import SacredLogger
+from assay.store.journal import JOURNAL
 from servers import free_port, mongo_server
 
 
@@ -112,3 +116,68 @@ def test_a_check_says_in_one_line_that_no_server_is_there() -> None:
     with pytest.raises(ConnectionError, match=r"^MongoDB cannot be used: .*refused$"):
         SacredLogger(f"mongodb://127.0.0.1:{free_port()}").reach()
     SacredLogger().reach()
+
+
+def test_credentials_are_in_neither_the_folder_nor_the_database(
+    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = "correct-horse-battery"
+    server = mongo_server(tmp_path).start()
+    with pymongo.MongoClient("127.0.0.1", server.port) as client:
+        client.admin.command("createUser", "trainer", pwd=password, roles=["root"])
+    server.stop()
+    server.command.append("--auth")
+    server.start()
+    address = f"mongodb://trainer:{password}@127.0.0.1:{server.port}/?authSource=admin"
+    try:
+        run = make_run({"type": "SacredLogger", "args": {"mongo_url": "${env:MONGO_URL}"}})
+        run.append(20)
+        run.write("status.json", {"state": "completed", "created": CREATED, "updated": CREATED + 9})
+        command = [sys.executable, "-m", "assay.logger.courier", str(run.folder), "--deadline", "5"]
+        said = b""
+        for wrong in (address.replace("horse", "donkey"), address):
+            monkeypatch.setenv("MONGO_URL", wrong)
+            said += subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False).stdout
+        assert b"uthentication failed" in said
+        with pymongo.MongoClient(address) as client:
+            base = client.sacred
+            assert plotted(base) == journalled(run)
+            kept = [entry for name in base.list_collection_names() for entry in base[name].find()]
+        everything = [said, repr(kept).encode()]
+        everything += [path.read_bytes() for path in run.folder.rglob("*") if path.is_file()]
+        for text in everything:
+            assert b"horse" not in text
+            assert b"donkey" not in text
+    finally:
+        server.kill()
+
+
+@pytest.mark.slow
+def test_a_million_points_arrive_in_little_memory(make_run: Any, tmp_path: Path) -> None:
+    server = mongo_server(tmp_path).start()
+    url = f"mongodb://127.0.0.1:{server.port}"
+    run = make_run({"type": "SacredLogger", "args": {"mongo_url": url}})
+    run.write("status.json", {"state": "completed", "created": CREATED, "updated": CREATED + 9})
+    for start in range(0, 1_000_000, 10_000):
+        lines = [
+            f'{{"id":{i},"time":{CREATED + i / 100},"phase":"batch","epoch":0,"step":{i},"samples":{i},'
+            f'"values":{{"loss":{1 / (i + 1)},"rate":0.1}}}}\n'
+            for i in range(start, start + 10_000)
+        ]
+        run.journal.write("".join(lines).encode())
+    command = [sys.executable, "-m", "assay.logger.courier", str(run.folder), "--deadline", "120"]
+    try:
+        courier = psutil.Popen(command, stdout=subprocess.DEVNULL)
+        largest = 0
+        while courier.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                largest = max(largest, courier.memory_info().rss)
+            time.sleep(0.05)
+        assert courier.returncode == 0
+        assert 0 < largest < 300 << 20
+        with pymongo.MongoClient(url) as client:
+            expected = {name: points[::64] for name, points in journalled(run).items()}
+            assert plotted(client.sacred) == expected
+            assert gzip.decompress(artifact(client.sacred, "journal.jsonl.gz")) == (run.folder / JOURNAL).read_bytes()
+    finally:
+        server.kill()
