@@ -24,6 +24,7 @@ __all__ = [
     "open_logger",
     "read_events",
     "sampled_scalars",
+    "scalars",
     "shown",
 ]
 
@@ -69,6 +70,11 @@ def shown(folder: Path) -> list[Scalar]:
         for tag in accumulator.Tags()["scalars"]
         for event in accumulator.Scalars(tag)
     )
+
+
+def scalars(folder: Path) -> list[Scalar]:
+    """What is shown, without the machine."""
+    return [scalar for scalar in shown(folder) if not scalar[0].startswith("system/")]
 
 
 def journalled(folder: Path, last: int | None = None) -> list[Scalar]:

@@ -206,4 +206,5 @@ if __name__ == "__main__":
     sys.stdout = sys.stderr = DiscreetStream(sys.stdout)
     code = main()
     logging.shutdown()
+    sys.stdout.flush()
     os._exit(code)  # a thread that a logger left behind, or that hangs in one, keeps nobody waiting
