@@ -315,7 +315,9 @@ def test_pictures_and_matrices_are_in_the_image_grid_and_numbers_in_json(
         "gone": {"kind": "image", "path": "media/gone.png"},
         "confusion": {"kind": "matrix", "path": "media/matrix.json"},
         "weights": {"kind": "histograms", "path": "media/weights.json"},
+        "note": {"kind": "text", "path": "media/note.md"},
     }
+    (run.folder / "media" / "note.md").write_text("a < b")
     run.journal.append(phase="validation", epoch=0, step=3, samples=9, values={"loss": 1.0}, media=media, time=5.25)
     logger = _open(run)
     logger.log(_records(run))
@@ -329,6 +331,7 @@ def test_pictures_and_matrices_are_in_the_image_grid_and_numbers_in_json(
         == stream.getvalue()
     )
     assert json.loads(content(uri, run, "media/weights.json"))["fc.weight"]["counts"] == [4]
+    assert content(uri, run, "media/note.md") == b"a < b"
     assert json.loads(content(uri, run, "media/matrix.json"))["values"] == [[3, 1], [0, 4]]
     assert runs(uri, run)[0].data.tags["mlflow.loggedImages"] == "True"
     assert sum("no picture for" in record.message for record in caplog.records) == 4

@@ -17,5 +17,6 @@ LOGGERS = Kind(
         "ParquetLogger": "assay.logger.parquet:ParquetLogger",
         "SacredLogger": "assay.logger.sacred:SacredLogger",
         "TensorBoardLogger": "assay.logger.tensorboard:TensorBoardLogger",
+        "WandbLogger": "assay.logger.wandb:WandbLogger",
     },
 )

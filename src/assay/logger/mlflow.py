@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from assay.logger.again import in_journal, records_between, samples_between
 from assay.logger.backlog import FIRST, LAST
 from assay.logger.base import BaseLogger, NotTaken, RunInfo
 from assay.logger.flat import flat
 from assay.logger.heat_map import heat_map
 from assay.logger.in_parallel import in_parallel
 from assay.logger.mlflow_form import LONGEST_NAME, LONGEST_VALUE, environment_tags, legal, picture_files, run_tags
-from assay.store.journal import JOURNAL, Record, read
-from assay.store.samples import SYSTEM, Sample, read_samples
+from assay.store.journal import Record
+from assay.store.samples import Sample
 from assay.utils.atomic import read_json
 
 __all__ = ["MLflowLogger"]
@@ -212,7 +213,7 @@ class MLflowLogger(BaseLogger):
         last = _last(found.data.tags)
         if last[0] <= self.run.delivered:
             return False
-        return all((record.id, repr(record.time)) != last for record in read(self.run.folder / JOURNAL))
+        return not in_journal(self.run.folder, *last)
 
     def _create(self, tags: Mapping[str, str]) -> str:
         created = round(1000 * self.run.created) or None
@@ -234,11 +235,9 @@ class MLflowLogger(BaseLogger):
     def _catch_up(self, tags: Mapping[str, str]) -> None:
         """What the courier knows as delivered and this MLflow run has not: a new one, or a database set back."""
         last, sampled = (_last(tags, key)[0] for key in (_LAST, _SAMPLED))
-        if last < self.run.delivered:
-            records = (record for record in read(self.run.folder / JOURNAL) if last < record.id <= self.run.delivered)
-            self._again(self.log, records)
-        if self.shows_system and sampled < self.run.sampled:
-            self._again(self.system, _samples(self.run.folder / SYSTEM, sampled, self.run.sampled))
+        self._again(self.log, records_between(self.run.folder, last, self.run.delivered))
+        if self.shows_system:
+            self._again(self.system, samples_between(self.run.folder, sampled, self.run.sampled))
 
     def _again(self, deliver: Callable[[Any], None], items: Iterator[Any]) -> None:
         while batch := list(islice(items, _BATCH)):
@@ -275,13 +274,16 @@ class MLflowLogger(BaseLogger):
             self._send(points[len(points) // 2 :], key, refused)
 
     def _medium(self, record: Record, name: str, kind: str, path: Path) -> None:
-        """Pictures for the image grid; the numbers of matrices and histograms as JSON under `media`."""
+        """Pictures for the image grid; texts, files and the numbers of matrices and histograms under `media`."""
         if kind != "image":
-            content = read_json(path)
             self._upload(path, f"media/{path.name}")
-        if kind == "histograms":
+        if kind == "matrix":
+            content = read_json(path)
+            png = heat_map(content["values"], content.get("labels") or [])
+        elif kind == "image":
+            png = path.read_bytes()
+        else:
             return
-        png = path.read_bytes() if kind == "image" else heat_map(content["values"], content.get("labels") or [])
         with picture_files(record, name, png, self.run.id) as files:
             for file in files:
                 self._upload(file, f"images/{file.name}")
@@ -328,12 +330,3 @@ def _last(tags: Mapping[str, str], key: str = _LAST) -> tuple[int, str]:
     """The last record or sample that an MLflow run has got, its id and time."""
     number, _, seconds = tags.get(key, "-1 ").partition(" ")
     return int(number), seconds
-
-
-def _samples(path: Path, after: int, last: int) -> Iterator[Sample]:
-    while samples := read_samples(path, after):
-        for sample in samples:
-            if sample.id > last:
-                return
-            yield sample
-        after = samples[-1].id
