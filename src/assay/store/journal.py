@@ -44,7 +44,8 @@ class Record:
         step: updates done so far.
         samples: training samples consumed so far.
         values: name -> number, non-finite ones included.
-        media: name -> {"kind": "image" | "histograms" | "matrix", "path": relative to the run folder}.
+        media: name -> {"kind": …, "path": relative to the run folder}; kinds are "image" (PNG), "histograms" and
+            "matrix" (JSON), "text" (UTF-8, Markdown) and "file" (any).
     """
 
     id: int

@@ -21,6 +21,7 @@ from assay.model.accumulators import accumulator_dtype
 from assay.model.losses.weighting import loss_is_sum, loss_total
 from assay.model.metrics.collection import MetricSet
 from assay.schedulers.sequence import Sequence as SchedulerSequence
+from assay.trainer.attachments import Attachments
 from assay.trainer.batches import count_samples, split_batch, to_device
 from assay.trainer.monitor import EarlyStopping, Monitor
 from assay.trainer.state import Parts, Progress, StepResult, due
@@ -89,7 +90,7 @@ class BaseTrainer(ABC):
             early_stopping = EarlyStopping(**early_stopping)
         default = "min validation/loss" if parts.validation_data is not None else "min train/loss"
         self.monitor = Monitor.parse(monitor or default, early_stopping)
-        self.progress = Progress()
+        self.progress, self.attachments = Progress(), Attachments()
         phases = ["train", "validation", "test"] + (["batch"] if parts.logging_every.unit == "ba" else [])
         sums = loss_is_sum(self.loss)
         self.metrics = {phase: MetricSet(parts.metrics, self.device, loss_is_sum=sums) for phase in phases}
@@ -144,6 +145,10 @@ class BaseTrainer(ABC):
 
     # What a subclass may use
 
+    def attach(self, name: str, content: Any) -> None:
+        """Show a text, picture or file beside the next record of the phase; see `attachments.write_content`."""
+        self.attachments.add(self.progress.attached, name, self.progress.step, content)
+
     def step_optimizer(self, scale: float | Tensor = 1.0) -> None:
         """Scale the gradients, check and clip them, and let the optimizer step."""
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -190,6 +195,7 @@ class BaseTrainer(ABC):
             NonFiniteError: a loss or gradient is not finite; the update was not made.
         """
         data, progress = self.parts.train_data, self.progress
+        self.attachments.folder = writer.run.media
         while not self.finished:
             self.model.train()
             if progress.batch == 0:
@@ -210,6 +216,7 @@ class BaseTrainer(ABC):
         metrics.reset()
         trained, self.model = self.model, self.evaluated_model
         modes = [(module, module.training) for module in self.model.modules()]
+        before, self.attachments.phase = self.attachments.phase, phase
         self.model.eval()
         try:
             with torch.no_grad():
@@ -223,7 +230,7 @@ class BaseTrainer(ABC):
         finally:
             for module, mode in modes:
                 module.training = mode
-            self.model = trained
+            self.model, self.attachments.phase = trained, before
         return metrics
 
     @property

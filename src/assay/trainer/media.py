@@ -10,21 +10,47 @@ from torch import Tensor, nn
 
 from assay.utils.atomic import write_json
 
-__all__ = ["write_histograms", "write_images", "write_matrix"]
+__all__ = ["write_histograms", "write_images", "write_matrix", "write_pictures"]
 
 _BINS = 64
 
 
 def write_images(folder: Path, name: str, step: int, images: Tensor, limit: int) -> dict[str, Any]:
     """The first `limit` of images (B, C, H, W) as one PNG grid, each picture stretched to the full range."""
-    from torchvision.utils import make_grid, save_image  # a second, for those who keep images
-
     shown = images[:limit].detach().float().cpu()
     if shown.shape[1] not in (1, 3):
         shown = shown[:, :1]
-    grid = make_grid(shown, nrow=8, padding=1, normalize=True, scale_each=True)
-    path = folder / f"{name}-{step:08d}.png"
-    save_image(grid, path)
+    return _grid(folder / f"{name}-{step:08d}.png", shown, stretch=True)
+
+
+def write_pictures(path: Path, pictures: Tensor, limit: int = 64) -> dict[str, Any]:
+    """A picture (H, W) or (C, H, W), or the first `limit` of several (B, C, H, W), as one PNG.
+
+    Bytes, and floats from 0 to 1, are shown as they are; each picture of other floats is stretched to the full range.
+
+    Raises:
+        ValueError: it has another shape.
+    """
+    shape = tuple(pictures.shape)
+    if pictures.ndim == 2:
+        pictures = pictures[None]
+    if pictures.ndim == 3:
+        pictures = pictures[None]
+    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3) or not pictures.numel():
+        raise ValueError(
+            f"a tensor of shape {shape} is no picture: expected (H, W), (C, H, W) or (B, C, H, W), C 1 or 3"
+        )
+    shown = pictures[:limit].cpu()
+    if shown.dtype == torch.uint8:
+        return _grid(path, shown.float() / 255, stretch=False)
+    shown = torch.nan_to_num(shown.float())
+    return _grid(path, shown, stretch=bool(shown.min() < 0 or shown.max() > 1))
+
+
+def _grid(path: Path, pictures: Tensor, stretch: bool) -> dict[str, Any]:
+    from torchvision.utils import make_grid, save_image  # a second, for those who keep images
+
+    save_image(make_grid(pictures, nrow=8, padding=1, normalize=stretch, scale_each=stretch), path)
     return {"kind": "image", "path": f"media/{path.name}"}
 
 

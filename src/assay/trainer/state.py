@@ -38,7 +38,10 @@ class StepResult:
 
 @dataclass
 class Progress:
-    """Position and counters. `batch` counts the batches of this epoch that were consumed, never those fetched."""
+    """Position and counters. `batch` counts the batches of this epoch that were consumed, never those fetched.
+
+    `attached` is what waits for the next record, by phase.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -49,6 +52,7 @@ class Progress:
     best_samples: int = 0
     last: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
+    attached: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
     def take_monitored(self) -> float | None:
         """The monitored value of the newest validation, once."""

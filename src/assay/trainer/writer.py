@@ -20,6 +20,7 @@ from assay.store.journal import Journal
 from assay.store.run_folder import RunFolder
 from assay.store.samples import append_sample
 from assay.trainer import snapshot
+from assay.trainer.attachments import checked, write_content
 from assay.trainer.batches import first_images
 from assay.trainer.checkpoint import Checkpoint, Checkpoints
 from assay.trainer.display import Display
@@ -75,7 +76,8 @@ class Writer:
             if due(self.logging.every, trainer.progress, False):
                 values = window.scalars()
                 values |= learning_rates(trainer)
-                self.recorder.record("batch", trainer.progress, values, on_host=window.reads)
+                media = trainer.attachments.take(trainer.progress.attached, "batch")
+                self.recorder.record("batch", trainer.progress, values, media, on_host=window.reads)
                 window.reset()
         self.display.step(trainer.progress)
 
@@ -200,7 +202,9 @@ class Writer:
             media["inputs"] = write_images(folder, f"{phase}-inputs", step, images, self.logging.images)
         if self.logging.histograms and phase == "train":
             media |= write_histograms(folder, step, trainer.model)
-        return media
+        for name, content in metrics.media().items():
+            media[name] = write_content(folder, f"{phase}-{checked(name)}", step, content)
+        return media | trainer.attachments.take(trainer.progress.attached, phase)
 
 
 def learning_rates(trainer: BaseTrainer) -> dict[str, Tensor | float]:

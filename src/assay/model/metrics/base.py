@@ -73,6 +73,12 @@ class BaseMetric(nn.Module):
         """The value since the last reset: shape (), a vector, a matrix, or several of these by name."""
         return self.total / self.count
 
+    def media(self) -> Mapping[str, Any]:
+        """What it shows beside its numbers when an epoch, a validation or a test is recorded, by name: a text, a
+        picture or a file, as a trainer's `attach` takes them.
+        """
+        return {}
+
     def reset(self) -> None:
         """Forget everything: every state is zero again."""
         for name in self._states:

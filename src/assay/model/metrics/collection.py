@@ -156,6 +156,12 @@ class MetricSet:
             if isinstance(value, Tensor) and value.ndim == 2
         }
 
+    def media(self) -> dict[str, Any]:
+        """What the metrics show beside their numbers, by `metric/name`."""
+        return {
+            f"{name}/{key}": shown for name, metric in self.metrics.items() for key, shown in metric.media().items()
+        }
+
     def measurements(self) -> dict[str, dict[str, str | None]]:
         """Of every name: its `unit`, `what` it measures, and what is `better`: lower, higher or None.
 
