@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 __all__ = ["Server", "elastic_server", "free_port", "mlflow_server", "mongo_server"]
 
@@ -53,6 +56,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 env=self.environment,
                 start_new_session=True,
+                restore_signals=False,  # SIGXFSZ is ignored, as here: what `fill` refuses is an error, not the end
             )
         until = time.monotonic() + seconds
         while True:
@@ -84,6 +88,20 @@ class Server:
     def thaw(self) -> None:
         assert self.process
         os.killpg(self.process.pid, signal.SIGCONT)
+
+    def fill(self) -> None:
+        """No file of it grows any more, as on a full disk."""
+        self._limit(4096)
+
+    def free(self) -> None:
+        """There is room again."""
+        self._limit(resource.RLIM_INFINITY)
+
+    def _limit(self, size: int) -> None:
+        assert self.process
+        root = psutil.Process(self.process.pid)
+        for process in (root, *root.children(recursive=True)):
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def _signal(self, number: int, seconds: float = 20.0) -> None:
         if self.process is None:

@@ -120,6 +120,21 @@ def test_a_server_whose_disk_is_full_gets_the_rest_when_there_is_room(trial: Any
 
 
 @each_slowly
+def test_a_server_that_really_has_no_room_gets_the_rest_when_it_has(trial: Any) -> None:
+    def fill() -> None:
+        trial.taken()
+        trial.far.server.fill()
+
+    trial.train({20: fill})
+    trial.far.server.free()
+    if trial.far.mongo:  # a storage engine that could not write takes nothing until it is opened again
+        trial.far.server.kill()
+        trial.far.server.start()
+    trial.sync()
+    trial.prove()
+
+
+@each_slowly
 def test_courier_and_server_killed_again_and_again_at_any_moment_leave_each_once(trial: Any) -> None:
     dice = random.Random()
     seed = dice.randrange(10**9)

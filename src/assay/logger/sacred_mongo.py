@@ -139,8 +139,8 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         _id: None = None,
     ) -> int:
         """Make the run's document, or go on with the one that there is."""
-        self._make_indexes()
         if (found := self.runs.find_one(self.key)) is None:
+            self._make_indexes()
             super().started_event(ex_info, command, host_info, start_time, config, meta_info, _id)
             return int(self.run_entry["_id"])
         self._adopt(found)
@@ -262,7 +262,7 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
             self.run_entry.setdefault(name, value)
 
     def _make_indexes(self) -> None:
-        """Making one that is there costs a round trip and does nothing."""
+        """Before the first document of the run: where that is there, they are too."""
         self.runs.create_index("assay.run", unique=True, sparse=True)
         self.metrics.create_index("run_id")
         self.chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
