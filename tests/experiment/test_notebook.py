@@ -25,7 +25,8 @@ def test_a_model_that_was_written_in_a_cell_trains_and_predicts(
         "        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, num_classes))\n"
         "    def forward(self, x):\n"
         "        return self.body(x)",
-        "run = assay.train('run.json', model=Net, overrides=['trainer.args.epochs=3'])\nrun",
+        "run = assay.train('run.json', model=Net, overrides=['trainer.args.epochs=3'])\n"
+        "print('a cell still prints')\nrun",
         "run.journal()[-2:]",
         "assert run.model('best')(torch.zeros(2, 1, 8, 8)).shape == (2, 10)\n"
         "print(run.test(), assay.open(run.path).best['test/accuracy'])",
@@ -40,6 +41,11 @@ def test_a_model_that_was_written_in_a_cell_trains_and_predicts(
         "".join(part.get("text", "") + str(part.get("data", "")) for part in cell.outputs) for cell in notebook.cells
     ]
     assert "completed" in outputs[2]
+    assert "validation: loss" in outputs[2]  # by rich, past what keeps it
+    assert "a cell still prints" in outputs[2]
+    kept = next((project / "saved" / "tests").glob("*/output.log")).read_text()
+    assert kept.count("validation: loss") == 3
+    assert "a cell" not in kept
     assert "validation" in outputs[3] or "test" in outputs[3]
     assert "test/accuracy" in outputs[4]
     assert "'SGD' has no argument 'rate'" in outputs[5]
