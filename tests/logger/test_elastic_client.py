@@ -16,6 +16,7 @@ from typing import Any
 import elasticsearch
 import pytest
 
+from assay.errors import ConfigError
 from assay.logger.base import NotTaken, RunInfo
 from assay.logger.elastic import ElasticLogger
 from assay.store.journal import Record
@@ -145,9 +146,13 @@ def test_a_user_without_rights_to_templates_and_removal_gets_the_documents_in(
     assert caplog.text.count("cannot be removed") == 1
 
 
-def test_a_server_that_is_not_there_or_does_not_answer_is_said_at_once() -> None:
-    with pytest.raises(elasticsearch.ConnectionError):
-        ElasticLogger(f"http://127.0.0.1:{free_port()}").reach()
+def test_a_server_that_is_not_there_or_lets_nobody_in_is_named_in_one_line(showing: Any) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(ConnectionError, match=rf"^{address} does not answer: .*Connection refused$"):
+        ElasticLogger(address).reach()
+    showing.codes[:] = [401]
+    with pytest.raises(PermissionError, match=rf"^{showing.url} does not let this user or key in$"):
+        ElasticLogger(showing.url.replace("//", "//me:secret@")).reach()
 
 
 def test_a_server_that_accepts_and_never_answers_is_given_up(tmp_path: Path) -> None:
@@ -164,15 +169,15 @@ def test_a_server_that_accepts_and_never_answers_is_given_up(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"url": "127.0.0.1:9200"}, "expected http"),
-        ({"index": "Metrics"}, "lower-case"),
-        ({"index": "a*"}, "lower-case"),
+        ({"url": "127.0.0.1:9200"}, "no address"),
+        ({"index": "Metrics"}, "no index has such a name"),
+        ({"index": "a*"}, "no index has such a name"),
         ({"ca_certs": "nowhere.pem"}, "no such file"),
-        ({"api_key": "k", "username": "u"}, "one of them"),
+        ({"api_key": "k", "username": "u"}, "two ways in"),
     ],
 )
 def test_arguments_that_cannot_be_are_said_when_it_is_made(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ConfigError, match=message):
         ElasticLogger(**arguments)
 
 
@@ -245,5 +250,5 @@ def test_a_server_proves_who_it_is_by_its_authority_or_its_fingerprint(showing: 
     for arguments in ({"ca_certs": str(path)}, {"fingerprint": fingerprint}, {"verify": False}):
         ElasticLogger(url, **arguments).reach()
     for arguments in ({}, {"fingerprint": "00" * 32}):
-        with pytest.raises(elasticsearch.ConnectionError):
+        with pytest.raises(ConnectionError, match="does not answer"):
             ElasticLogger(url, **arguments).reach()

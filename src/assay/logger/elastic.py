@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import orjson
 from annotated_types import Gt
 
+from assay.errors import ConfigError, Problem
 from assay.logger.base import BaseLogger, NotTaken, RunInfo
 from assay.logger.elastic_documents import Infrastructure, day, instant
 from assay.logger.elastic_ecs import Ecs
@@ -88,18 +89,20 @@ class ElasticLogger(BaseLogger):
         timeout: Annotated[float, Gt(0)] = 10.0,
     ) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,200}", index):
-            raise ValueError(f"index {index!r}: expected lower-case letters, digits, '-', '_' and '.'")
+            raise _wrong(
+                "index", "no index has such a name", repr(index), "lower-case letters, digits, '-', '_' and '.'"
+            )
         if ca_certs is not None and not Path(ca_certs).is_file():
-            raise ValueError(f"ca_certs {ca_certs!r}: no such file")
+            raise _wrong("ca_certs", "there is no such file", repr(ca_certs), "a file with certificates")
         self.index = f"{index}-ecs" if layout == "ecs" else index
         self.layout, self.experiment = layout, experiment
         self.with_training, self.with_system, self.with_code = training, system, code
-        address, user, secret = _apart(url)
+        self.address, user, secret = _apart(url)
         user, secret = username or user, password or secret
         if api_key and user:
-            raise ValueError("api_key and username: one of them")
+            raise _wrong("api_key", "a user and a key are two ways in", "api_key and a user name", "one of them")
         tls: dict[str, Any] = {}
-        if address.startswith("https:"):
+        if self.address.startswith("https:"):
             tls = {"verify_certs": verify, "ssl_show_warn": False}
             tls |= {"ca_certs": ca_certs} if ca_certs else {}
             tls |= {"ssl_assert_fingerprint": fingerprint} if fingerprint else {}
@@ -113,7 +116,7 @@ class ElasticLogger(BaseLogger):
         logging.getLogger("elastic_transport").setLevel(logging.ERROR)
         self._api = elasticsearch
         self.client = elasticsearch.Elasticsearch(
-            address,
+            self.address,
             api_key=api_key,
             basic_auth=(user, secret or "") if user else None,
             request_timeout=timeout,
@@ -127,7 +130,12 @@ class ElasticLogger(BaseLogger):
         self._said: set[str] = set()
 
     def reach(self) -> None:
-        self.client.options(request_timeout=3.0, max_retries=0).info()
+        try:
+            self.client.options(request_timeout=3.0, max_retries=0).info()
+        except (self._api.AuthenticationException, self._api.AuthorizationException) as error:
+            raise PermissionError(f"{self.address} does not let this user or key in") from error
+        except self._api.TransportError as error:
+            raise ConnectionError(f"{self.address} does not answer: {_cause(error)}") from error
 
     def start(self, run: RunInfo) -> None:
         self._put_templates()
@@ -264,11 +272,22 @@ class ElasticLogger(BaseLogger):
             _log.warning("%s: %s", message, conceal(str(reason)))
 
 
+def _wrong(name: str, message: str, found: str, expected: str) -> ConfigError:
+    return ConfigError.of(Problem(f"{name}: {message}", key=f"args.{name}", found=found, expected=expected))
+
+
+def _cause(error: BaseException) -> str:
+    """The last words of where it began: `Connection refused`."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).rpartition(": ")[2].rstrip(")'\"") or type(error).__name__
+
+
 def _apart(url: str) -> tuple[str, str | None, str | None]:
     """The address with its port, and the user and password that stood in it."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("url: expected http://HOST:PORT or https://HOST:PORT")
+        raise _wrong("url", "this is no address", "no http:// or no host", "http://HOST:PORT or https://HOST:PORT")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = parts.port or (443 if parts.scheme == "https" else 9200)
     address = urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", ""))
