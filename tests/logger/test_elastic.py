@@ -137,13 +137,13 @@ def test_a_removal_that_a_server_comes_to_late_takes_nothing_new_away(
     logger = ElasticLogger(far.url, index="late")
     logger.start(info())
     logger.log([record(id_) for id_ in range(6)])
-    remove, asked = logger.client.delete_by_query, []
+    remove, asked = logger.client.client.delete_by_query, []
 
     def keep(**query: Any) -> Any:
         asked.append(query)
         return remove(**query)
 
-    monkeypatch.setattr(logger.client, "delete_by_query", keep)
+    monkeypatch.setattr(logger.client.client, "delete_by_query", keep)
     time.sleep(0.002)
     logger.start(info(delivered=1))
     assert len(far.scalars("late", info().id)) == 2

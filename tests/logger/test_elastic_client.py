@@ -161,7 +161,7 @@ def test_a_server_that_accepts_and_never_answers_is_given_up(tmp_path: Path) -> 
         logger = ElasticLogger(f"http://127.0.0.1:{server.port}", timeout=0.3)
         server.freeze()
         with pytest.raises(elasticsearch.ConnectionTimeout):
-            logger.client.info()
+            logger.client.client.info()
     finally:
         server.kill()
 
@@ -183,7 +183,7 @@ def test_arguments_that_cannot_be_are_said_when_it_is_made(arguments: dict[str, 
 
 def test_a_url_without_a_port_has_the_usual_one() -> None:
     ports = [
-        next(iter(ElasticLogger(url).client.transport.node_pool.all())).config.port
+        next(iter(ElasticLogger(url).client.client.transport.node_pool.all())).config.port
         for url in ("http://localhost", "https://localhost", "http://localhost:81/prefix")
     ]
     assert ports == [9200, 443, 81]
@@ -194,7 +194,7 @@ def test_to_a_server_that_takes_too_long_less_is_sent_at_once(
 ) -> None:
     logger = ElasticLogger(showing.url)
     logger.start(info())
-    bulk, sizes = logger.client.bulk, []
+    bulk, sizes = logger.client.client.bulk, []
 
     def slow(operations: list[bytes], **named: Any) -> Any:
         sizes.append(len(operations) // 2)
@@ -202,7 +202,7 @@ def test_to_a_server_that_takes_too_long_less_is_sent_at_once(
             raise elasticsearch.ConnectionTimeout("too slow")
         return bulk(operations=operations, **named)
 
-    monkeypatch.setattr(logger.client, "bulk", slow)
+    monkeypatch.setattr(logger.client.client, "bulk", slow)
     records = [record(id_) for id_ in range(1000)]
     with pytest.raises(elasticsearch.ConnectionTimeout):
         logger.log(records)
