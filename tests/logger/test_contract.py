@@ -6,11 +6,14 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import in_wandb
 import mlflow
 import pandas as pd
 import pytest
@@ -59,6 +62,11 @@ def of_mlflow(folder: Path) -> Points:
     ]
 
 
+def of_wandb(folder: Path) -> Points:
+    found = in_wandb.shown(SimpleNamespace(folder=folder))
+    return [(name, step, float(value)) for name, step, _, value in found if not name.startswith("system/")]
+
+
 def of_console(folder: Path) -> Points:
     lines = [json.loads(line) for line in (folder / "printed").read_text().splitlines()]
     return [
@@ -74,6 +82,8 @@ class Far:
 
     read: Callable[[Path], Points]
     args: dict[str, Any] = field(default_factory=dict)
+    is_alone: bool = False
+    """A process holds one of them: its own tests kill it, here it starts again."""
 
 
 FAR = {
@@ -83,6 +93,7 @@ FAR = {
     "ParquetLogger": Far(lambda folder: of_table(pd.read_parquet(folder / "tables" / "measurements.parquet"))),
     "SacredLogger": Far(of_sacred),
     "TensorBoardLogger": Far(of_tensorboard),
+    "WandbLogger": Far(of_wandb, is_alone=True),
 }
 # Those that cannot do without a server have the same in files of their own.
 SERVED = {"ElasticLogger"}
@@ -98,13 +109,15 @@ class Courier:
     def __init__(self, run: Any, name: str) -> None:
         self.run, self.name = run, name
         self.delivered, self.sampled = -1, -1
-        self.logger = self.start()
+        self.logger: Any = None
+        self.start()
 
     def start(self) -> BaseLogger:
         # As the courier of a training has it; closing the logger closes it.
         descriptor = os.open(self.run.folder / "printed", os.O_WRONLY | os.O_APPEND)
         os.environ["ASSAY_STDOUT"] = str(descriptor)
-        made: BaseLogger = find(LOGGERS, self.name, Allowed(Path()))(**FAR[self.name].args)
+        made = self.logger if FAR[self.name].is_alone else None
+        made = made or find(LOGGERS, self.name, Allowed(Path()))(**FAR[self.name].args)
         info = json.loads((self.run.folder / "config.json").read_text())
         folder = self.run.folder
         made.start(RunInfo(folder, folder.name, "digits", "resnet", info, 1.7e9, self.delivered, self.sampled))
@@ -149,14 +162,19 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(make_run: Callable[..., Any], empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(make_run: Callable[..., Any], empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made = make_run()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("WANDB_SILENT", "WANDB_ERROR_REPORTING"):  # what the logger sets itself is taken back
+        monkeypatch.setenv(variable, "true")
     shutil.copy(empty, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)  # MLflow's artifacts are relative to it
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     (made.folder / "printed").touch()
     monkeypatch.setenv("ASSAY_STDOUT", "")
-    return made
+    yield made
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
 
 
 def test_every_logger_of_the_table_is_here() -> None:
