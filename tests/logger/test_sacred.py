@@ -214,6 +214,33 @@ def test_the_same_sources_of_two_runs_are_one_file(base: Any, begin: Open, make_
     assert base["fs.files"].count_documents({}) == 2
 
 
+def test_many_sources_take_few_round_trips(run: Any, base: Any, begin: Open, server: Server) -> None:
+    code = run.folder / "code"
+    code.mkdir()
+    paths = [code / f"module{number}.py" for number in range(60)]
+    for number, path in enumerate(paths):
+        path.write_text(f"x = {number}\n")
+    logger = begin(run)
+    commands: list[str] = []
+
+    class Listener(pymongo.monitoring.CommandListener):
+        def started(self, event: Any) -> None:
+            commands.append(event.command_name)
+
+        def succeeded(self, event: Any) -> None: ...
+        def failed(self, event: Any) -> None: ...
+
+    url = f"mongodb://127.0.0.1:{server.port}"
+    with pymongo.MongoClient(url, event_listeners=[Listener()]) as client:
+        observer: Any = logger.observer
+        observer.files.collection = client[base.name]["fs.files"]
+        observer.chunks.collection = client[base.name]["fs.chunks"]
+        for path in paths:
+            logger.file(path, f"code/{path.name}")
+    assert commands == ["find", "update", "update"]
+    assert len(base.runs.find_one()["experiment"]["sources"]) == base["fs.files"].count_documents({}) == 60
+
+
 def test_a_file_that_was_half_sent_is_sent_whole(run: Any, base: Any, begin: Open, monkeypatch: Any) -> None:
     content = bytes(range(256)) * 20_000  # 5 MB, two portions
     (run.folder / "big.bin").write_bytes(content)

@@ -90,6 +90,7 @@ class SacredLogger(BaseLogger):
         if self.position != (run.delivered, run.sampled):
             self._load()
         self._restore()
+        self._has_code = False
         if self.observer.living:
             self._heartbeat(time.time())
 
@@ -118,7 +119,8 @@ class SacredLogger(BaseLogger):
 
     def file(self, path: Path, name: str) -> None:
         if name.startswith("code/"):
-            self._open.source(name.removeprefix("code/"), path)
+            self._open.sources(self._code(path, name))
+            self._has_code = True
         elif name not in ("output.log", "status.json"):  # these are the captured output, status and result
             self._open.artifact_event(name, str(path))
         if name == "environment.json":
@@ -158,6 +160,13 @@ class SacredLogger(BaseLogger):
         from assay.logger.sacred_mongo import MongoRuns
 
         return MongoRuns(self.mongo_url, self.database, f"{self.run.project}/{self.run.id}")
+
+    def _code(self, path: Path, name: str) -> dict[str, Path]:
+        """This file; the first time all that there are, for one by one they would take many round trips each."""
+        folder = self.run.folder / "code"
+        every = () if self._has_code else sorted(folder.rglob("*"))
+        found = {part.relative_to(folder).as_posix(): part for part in every if part.is_file()}
+        return found | {name.removeprefix("code/"): path}
 
     def _take(self) -> tuple[int, int]:
         """The position, unknown from here on until all is safe: after a failure `start` reads the journal again."""

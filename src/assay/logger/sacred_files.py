@@ -97,15 +97,15 @@ class FileRuns(FileStorageObserver):  # type: ignore[misc]
             self.run_entry.setdefault("records", {})[name] = metadata["record"]
         self.save_json(self.run_entry, "run.json")
 
-    def source(self, name: str, path: Path) -> None:
-        kept = os.path.relpath(self.find_or_save(str(path), Path(self.source_dir)), self.basedir)
-        experiment = self.run_entry["experiment"]
-        others = [source for source in experiment["sources"] if source[0] != name]
-        experiment["sources"] = sorted([*others, [name, kept]])
+    def sources(self, paths: Mapping[str, Path]) -> None:
+        listed = dict(self.run_entry["experiment"]["sources"])
+        for name, path in paths.items():
+            listed[name] = os.path.relpath(self.find_or_save(str(path), Path(self.source_dir)), self.basedir)
+        self.run_entry["experiment"]["sources"] = [list(source) for source in sorted(listed.items())]
         self.save_json(self.run_entry, "run.json")
 
     def save_sources(self, ex_info: dict[str, Any]) -> list[Any]:
-        return []  # they come by `source`, one by one
+        return []  # they come by `sources`
 
     def save_json(self, obj: Any, filename: str) -> None:
         """In one move, and JSON: what is not finite becomes null."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bson import ObjectId
-from pymongo import MongoClient, ReplaceOne, UpdateOne
+from pymongo import IndexModel, MongoClient, ReplaceOne, UpdateOne
 from pymongo.errors import (
     AutoReconnect,
     DuplicateKeyError,
@@ -30,7 +29,7 @@ __all__ = ["MongoRuns", "reach"]
 T = TypeVar("T")
 
 _CHUNK = 255 << 10  # bytes, the usual size of GridFS
-_AT_ONCE = 16  # chunks
+_AT_ONCE = 4 << 20  # bytes of a request
 _ATTEMPTS = 3
 
 
@@ -203,24 +202,36 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
     ) -> None:
         """Keep a file; one of the same name is replaced. `metadata` goes into the entry of the run."""
         path = f"artifact://{self.runs.name}/{self.run_entry['_id']}/{name}"
-        entry = {"name": name, "file_id": self._put(path, Path(filename)), **(metadata or {})}
-        if entry not in self.run_entry["artifacts"]:
-            others = [other for other in self.run_entry["artifacts"] if other["name"] != name]
-            self.run_entry["artifacts"] = [*others, entry]
-            self.save()
-        for old in self.files.find({"filename": path, "_id": {"$ne": entry["file_id"]}}, {"_id": 1}):
-            self._remove(old["_id"])
+        file = _File(path, Path(filename))
+        entry = {"name": name, "file_id": file.identity, **(metadata or {})}
+        if entry in self.run_entry["artifacts"]:
+            return
+        self._upload([file])
+        before = [other for other in self.run_entry["artifacts"] if other["name"] == name]
+        others = [other for other in self.run_entry["artifacts"] if other["name"] != name]
+        self.run_entry["artifacts"] = [*others, entry]
+        self.save()
+        for old in before:
+            if old["file_id"] != file.identity:
+                self._remove(old["file_id"])
 
-    def source(self, name: str, path: Path) -> None:
-        """Keep a source file; runs with the same content share it."""
+    def sources(self, paths: Mapping[str, Path]) -> None:
+        """Keep source files; runs with the same content share them."""
+        files = [_File(name, path) for name, path in paths.items()]
         experiment = self.run_entry["experiment"]
-        others = [source for source in experiment["sources"] if source[0] != name]
-        sources = sorted([*others, [name, self._put(name, path)]], key=lambda source: str(source[0]))
-        self.run_entry["experiment"] = experiment | {"sources": sources}
+        listed = dict(experiment["sources"])
+        new = [file for file in files if listed.get(file.name) != file.identity]
+        if not new:
+            return
+        query = {"_id": {"$in": [file.identity for file in new]}}
+        there = {found["_id"] for found in self.files.find(query, {"_id": 1})}
+        self._upload([file for file in new if file.identity not in there])
+        listed |= {file.name: file.identity for file in new}
+        self.run_entry["experiment"] = experiment | {"sources": [list(source) for source in sorted(listed.items())]}
         self.save()
 
     def save_sources(self, ex_info: dict[str, Any]) -> list[Any]:
-        return []  # they come by `source`, one by one
+        return []  # they come by `sources`
 
     def insert(self) -> None:
         """Take the next free number; two that want the same one get two."""
@@ -266,8 +277,8 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         self.runs.create_index("assay.run", unique=True, sparse=True)
         self.metrics.create_index("run_id")
         self.chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
-        self.files.create_index([("filename", 1), ("uploadDate", 1)])
-        self.files.create_index("metadata.sha256", sparse=True)
+        names = IndexModel([("filename", 1), ("uploadDate", 1)])
+        self.files.create_indexes([names, IndexModel("metadata.sha256", sparse=True)])
 
     def _metric_id(self, name: str) -> ObjectId:
         return _identity(self.key["assay.run"], name)
@@ -296,30 +307,43 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         self.files.delete_one({"_id": file})
         self.chunks.delete_many({"files_id": file})
 
-    def _put(self, name: str, path: Path) -> ObjectId:
-        """Into GridFS, once: the id is that of the name and content, and every write can be repeated by anybody."""
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            identity = _identity(name, digest)
-            if self.files.find_one({"_id": identity}, {"_id": 1}):
-                return identity
-            stream.seek(0)
-            numbered = enumerate(iter(lambda: stream.read(_CHUNK), b""))
+    def _upload(self, files: Sequence[_File]) -> None:
+        """Into GridFS: every write can be repeated by anybody, and a file is there when all of it is."""
+        writes: list[UpdateOne] = []
+        facts: list[UpdateOne] = []
+        size = 0
+        for file in files:
             length = 0
-            while some := list(islice(numbered, _AT_ONCE)):
-                self.chunks.bulk_write(
-                    [
-                        UpdateOne({"files_id": identity, "n": number}, {"$set": {"data": data}}, upsert=True)
-                        for number, data in some
-                    ],
-                    ordered=False,
-                )
-                length += sum(len(data) for _, data in some)
-        facts = {"filename": name, "length": length, "chunkSize": _CHUNK, "metadata": {"sha256": digest}}
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        facts |= {"contentType": kind, "uploadDate": moment(path.stat().st_mtime)}
-        self.files.update_one({"_id": identity}, {"$setOnInsert": facts}, upsert=True)
-        return identity
+            for number, data in enumerate(file.chunks()):
+                query = {"files_id": file.identity, "n": number}
+                writes.append(UpdateOne(query, {"$set": {"data": data}}, upsert=True))
+                length += len(data)
+                size += len(data)
+                if size >= _AT_ONCE:
+                    self.chunks.bulk_write(writes, ordered=False)
+                    writes, size = [], 0
+            fact = {"filename": file.name, "length": length, "chunkSize": _CHUNK, "metadata": {"sha256": file.digest}}
+            fact |= {"contentType": mimetypes.guess_type(file.name)[0] or "application/octet-stream"}
+            fact |= {"uploadDate": moment(file.path.stat().st_mtime)}
+            facts.append(UpdateOne({"_id": file.identity}, {"$setOnInsert": fact}, upsert=True))
+        for place, some in ((self.chunks, writes), (self.files, facts)):
+            if some:
+                place.bulk_write(some, ordered=False)
+
+
+class _File:
+    """A file under the id that its name and content give it."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path = name, path
+        with path.open("rb") as stream:
+            self.digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        self.identity = _identity(name, self.digest)
+
+    def chunks(self) -> Iterator[bytes]:
+        with self.path.open("rb") as stream:
+            while data := stream.read(_CHUNK):
+                yield data
 
 
 def _identity(*parts: str) -> ObjectId:
