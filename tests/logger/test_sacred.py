@@ -237,7 +237,7 @@ def test_many_sources_take_few_round_trips(run: Any, base: Any, begin: Open, ser
         observer.chunks.collection = client[base.name]["fs.chunks"]
         for path in paths:
             logger.file(path, f"code/{path.name}")
-    assert commands == ["find", "update", "update"]
+    assert [name for name in commands if name != "endSessions"] == ["find", "update", "update"]
     assert len(base.runs.find_one()["experiment"]["sources"]) == base["fs.files"].count_documents({}) == 60
 
 
