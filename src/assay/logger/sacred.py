@@ -123,7 +123,7 @@ class SacredLogger(BaseLogger):
             self._has_code = True
         elif name not in ("output.log", "status.json"):  # these are the captured output, status and result
             self._open.artifact_event(name, str(path))
-        if name == "environment.json":
+        if name == "environment.json" and not self._open.run_entry["host"]["hostname"]:  # it came after the start
             self._open.started_event(**facts.started(self.run))
 
     def beat(self) -> None:
