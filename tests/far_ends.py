@@ -93,10 +93,9 @@ class Mongo(FarEnd):
             if not entries:
                 return []
             (entry,) = entries
-            assert len({(metric["name"]) for metric in base.metrics.find({"run_id": entry["_id"]})}) == (
-                base.metrics.count_documents({"run_id": entry["_id"]})
-            )
-            for metric in base.metrics.find({"run_id": entry["_id"]}):
+            metrics = list(base.metrics.find({"run_id": entry["_id"]}))
+            assert len({metric["name"] for metric in metrics}) == len(metrics)
+            for metric in metrics:
                 if metric["name"].startswith("system/"):
                     continue
                 points = list(zip(metric["steps"], metric["values"], strict=True))

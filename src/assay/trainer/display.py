@@ -39,6 +39,8 @@ class Display:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._start = (time.monotonic(), 0)
+        self.stepped = time.monotonic()
+        """When the last update was done."""
         self._shown = self._asked = 0.0
         self._behind = ""
 
@@ -60,7 +62,7 @@ class Display:
 
     def step(self, position: Position) -> None:
         """Called at every update; on a terminal it redraws at most four times a second."""
-        now = time.monotonic()
+        self.stepped = now = time.monotonic()
         if now - self._shown < 0.25:
             return
         self._shown = now
