@@ -64,7 +64,6 @@ def _rule(make: Callable[[FarEnd], Any]) -> Act:
 
 # What happens before the run, in its middle, and before the sync.
 SITUATIONS: dict[str, tuple[Act, Act, Act]] = {
-    "well": (nothing, nothing, nothing),
     "down at the start, back in the middle": (_kill, lambda far, proxy: far.server.start(), nothing),
     "down, back after the run": (_kill, nothing, lambda far, proxy: far.server.start()),
     "ended in the middle, back after 3 s": (nothing, _back, nothing),
@@ -79,6 +78,7 @@ SITUATIONS: dict[str, tuple[Act, Act, Act]] = {
     "every other answer is lost": (_rule(lambda far: every_other(LOSE)), nothing, nothing),
     "slow by 2 s": (_rule(lambda far: slow(2.0)), nothing, nothing),
     "full disk from the middle on": (nothing, _rule(lambda far: answer(far.full)), _rule(lambda far: None)),
+    "well": (nothing, nothing, nothing),
 }
 
 
@@ -200,8 +200,8 @@ def main() -> None:
         print(f"no logger: {seconds:.1f} s, {end:.1f} s of them after the last step", flush=True)
     head = ["tracker", "situation", "seconds", "end", "journal", "there", "sync", "there", "doubled", "weights"]
     rows, shown = [head], []
-    for tracker in options.trackers:
-        for situation in situations:
+    for situation in situations:
+        for tracker in options.trackers:
             row, told = _measure(tracker, situation, quiet)
             rows.append(row)
             shown.append(f"{tracker}, {situation}:\n{told}")

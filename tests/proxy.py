@@ -73,7 +73,9 @@ class Proxy:
         self._mongo = mongo
         self._lock = threading.Lock()
         self._rule: Rule | None = None
-        self._number = 0
+        self._number = self._connections = 0
+        self.cut_connections = False
+        """Every other connection ends before anything is read from it."""
         self._open: set[socket.socket] = set()
         self._listener = self._listen(0)
         self.port = int(self._listener.getsockname()[1])
@@ -121,7 +123,11 @@ class Proxy:
         server: socket.socket | None = None
         with self._lock:
             self._open.add(client)
+            self._connections += 1
+            cut = self.cut_connections and self._connections % 2
         try:
+            if cut:
+                return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stream = client.makefile("rb")
             answers: BinaryIO | None = None

@@ -89,6 +89,14 @@ def test_every_other_request_that_fails_costs_nothing(trial: Any, proxy: Proxy) 
 
 
 @each_slowly
+def test_every_other_connection_that_is_cut_costs_nothing(trial: Any, proxy: Proxy) -> None:
+    proxy.cut_connections = True
+    trial.train({}, proxy.port)
+    trial.sync()
+    trial.prove()
+
+
+@each_slowly
 def test_every_other_answer_that_is_lost_doubles_nothing(trial: Any, proxy: Proxy) -> None:
     proxy.behave(every_other(LOSE))
     trial.train({}, proxy.port)

@@ -19,6 +19,7 @@ from assay.logger import LOGGERS
 from assay.logger.backlog import FIRST, LAST, files_of, sha256
 from assay.logger.base import BaseLogger, NotTaken, RunInfo
 from assay.logger.cursor import Component, Cursor
+from assay.logger.reasons import in_full, reason
 from assay.logger.refused import Refusals
 from assay.logger.replay import Replay
 from assay.store.journal import JOURNAL, Record
@@ -225,10 +226,8 @@ class Delivery:
         except NotTaken as refused:
             new = self._refusals.keep(items, refused.reasons)
             if new and not self.cursor.refused:
-                reason = conceal(next(iter(refused.reasons.values())))
-                _log.warning(
-                    "%s refuses records for good: %s; see %s", self.component.name, reason, self._refusals.path
-                )
+                first = conceal(next(iter(refused.reasons.values())))
+                _log.warning("%s refuses records for good: %s; see %s", self.component.name, first, self._refusals.path)
             self.cursor.refused += new
 
     def _confirm(self) -> None:
@@ -285,12 +284,14 @@ class Delivery:
     def _say(self, status: str, error: Exception | None) -> None:
         """Into the cursor every time, into the log when it changes."""
         before, self.cursor.status = self.cursor.status, status
-        self.cursor.error = " ".join(conceal(f"{type(error).__name__}: {error}").split())[:1000] if error else None
+        self.cursor.error = reason(error) if error else None
         name = self.component.name
         if status == "failed":
             _log.error("%s cannot be used and gets nothing: %s", name, self.cursor.error)
         elif status == "retrying" and before != "retrying":
             _log.warning("%s failed and is tried again: %s", name, self.cursor.error)
+            if error and (full := in_full(error)) != self.cursor.error:
+                _log.info("%s said: %s", name, full[:3000])
         elif before == "retrying" and status != "retrying":
             _log.info("%s is delivered to again", name)
         self._save()
