@@ -33,8 +33,9 @@ def shown(run: Any) -> list[Point]:
     points = []
     for row in of_type(run, "history"):
         item = row["item"]
+        media = tuple(name.removesuffix("_type") for name in item if name.endswith("._type"))
         for name, value in item.items():
-            if "/" in name and not isinstance(value, dict):
+            if "/" in name and not name.startswith(media):
                 points.append((name, item["step"], item["_timestamp"], repr(float(value))))
     return sorted(points)
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import posixpath
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -110,7 +111,8 @@ class MLflowLogger(BaseLogger):
     def start(self, run: RunInfo) -> None:
         self.run = run
         base = run.folder.parent.parent if run.folder.parent.name == run.project else run.folder.parent
-        self._client = self._client or self.mlflow.MlflowClient(self.uri or f"sqlite:///{base / 'mlflow.db'}")
+        if self._client is None:
+            self._client = self.mlflow.MlflowClient(self.uri or self._database(base / "mlflow.db"))
         self._experiment = self._find_experiment(None if self.uri else (base / "mlflow-files").as_uri())
         found = self._find()
         if found and self._measured_otherwise(found):
@@ -185,6 +187,26 @@ class MLflowLogger(BaseLogger):
         self._tag({"assay.status": status} | ({"assay.reason": reason} if reason else {}))
         ended = round(1000 * float(self._state("updated", time.time())))
         self._client.set_terminated(self._id, _STATUS.get(status, "FAILED"), ended)
+
+    def _database(self, path: Path) -> str:
+        """The address of a database, which is made if it is not there.
+
+        MLflow makes its tables in a hundred steps; where two do it at once, or one is killed, the file is of no use
+        any more. So it is made whole beside the others, and is there for all in one move.
+        """
+        if not path.exists():
+            new = self.run.folder / "courier" / "mlflow.db.new"
+            for part in (new, new.with_name("mlflow.db.new-journal")):
+                part.unlink(missing_ok=True)
+            self.mlflow.MlflowClient(f"sqlite:///{new}")
+            try:
+                os.link(new, path)
+            except FileExistsError:
+                pass  # another run was faster
+            except OSError:  # a file system without links
+                shutil.copy(new, path)
+            new.unlink()
+        return f"sqlite:///{path}"
 
     def _find_experiment(self, artifacts: str | None) -> str:
         name = self.experiment or self.run.project

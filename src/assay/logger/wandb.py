@@ -43,7 +43,7 @@ _SETTINGS = {
     "x_disable_meta": True,
     "x_disable_stats": True,
     "x_save_requirements": False,
-    "init_timeout": 30.0,
+    "init_timeout": 10.0,
     "finish_timeout": 60.0,
     "finish_timeout_raises": True,
 }
