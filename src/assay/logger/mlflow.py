@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import posixpath
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -195,9 +196,10 @@ class MLflowLogger(BaseLogger):
         any more. So it is made whole beside the others, and is there for all in one move.
         """
         if not path.exists():
-            new = self.run.folder / "courier" / "mlflow.db.new"
-            for part in (new, new.with_name("mlflow.db.new-journal")):
-                part.unlink(missing_ok=True)
+            for left in (self.run.folder / "courier").glob("mlflow.db.*"):
+                left.unlink()
+            # A name of its own each time: MLflow remembers in a process what it has opened.
+            new = self.run.folder / "courier" / f"mlflow.db.{secrets.token_hex(4)}"
             self.mlflow.MlflowClient(f"sqlite:///{new}")
             try:
                 os.link(new, path)
