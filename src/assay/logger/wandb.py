@@ -225,7 +225,7 @@ class WandbLogger(BaseLogger):
 
     def _rows(self, records: Iterable[Record]) -> None:
         for record in records:
-            if True:
+            if record.id > self._state.last:
                 self._row(record)
                 self._state.last, self._state.time = record.id, repr(record.time)
 
