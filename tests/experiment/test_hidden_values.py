@@ -18,11 +18,25 @@ TOKEN = "correct horse 'battery' staple"
 
 CODE = """
 import logging
+import sys
 from pathlib import Path
 
 from torch import nn
 
 from assay.logger.base import BaseLogger
+
+
+class Telling(BaseLogger):
+    def __init__(self, token: str):
+        self.token = token
+
+    def reach(self):
+        print("connecting as", self.token, file=sys.stderr)
+        raise ConnectionError(f"refused: {self.token}")
+
+    def start(self, run): ...
+
+    def log(self, records): ...
 
 
 class Refusing(BaseLogger):
@@ -90,6 +104,14 @@ def test_a_logger_gets_it_and_no_record_does(project: Path, tiny: Tiny) -> None:
     assert run.config["name"] == "n-0"
     assert "connecting as ${env:TOKEN}" in run.folder.log.read_text()
     assert holding(run.path) == []
+
+
+def test_what_a_logger_prints_when_it_is_asked_is_shown_without_it(
+    project: Path, tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = assay.check(tiny({"loggers": [{"type": "mine:Telling", "args": {"token": "${env:TOKEN}"}}]}))
+    assert report.loggers == {"mine:Telling": "refused: ${env:TOKEN}"}
+    assert capsys.readouterr().err == "connecting as ${env:TOKEN}\n"
 
 
 def test_what_is_recorded_of_the_transforms_is_without_it(project: Path, tiny: Tiny) -> None:

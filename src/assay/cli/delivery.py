@@ -27,6 +27,7 @@ def sync(
     from assay.errors import ConfigError, Place, Problem
     from assay.logger import launch
     from assay.store.run_folder import find_run
+    from assay.utils.discreet import discreet_errors
 
     if setting and not logger:
         problem = Problem(
@@ -42,7 +43,8 @@ def sync(
     folders = [find_run(name).path for name in run]
     left = False
     try:
-        done = launch.sync(folders, logger, args=arguments, allowed=allowed, deadline=deadline, follow=follow)
+        with discreet_errors():
+            done = launch.sync(folders, logger, args=arguments, allowed=allowed, deadline=deadline, follow=follow)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     for (folder, name), delivered in done.items():

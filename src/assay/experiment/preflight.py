@@ -27,6 +27,7 @@ from assay.experiment.rehearsal import Rehearsed, rehearse
 from assay.schedulers.plan import Stretch, plan, stretches
 from assay.trainer.default import DefaultTrainer
 from assay.utils.devices import choose_device
+from assay.utils.discreet import discreet_errors
 
 __all__ = ["Preflight", "Report", "preflight", "report"]
 
@@ -221,10 +222,11 @@ def _loggers(checked: Checked) -> dict[str, str]:
             answers[name] = first_line(error)
 
     asked: dict[str, threading.Thread] = {}
-    for number, bound in enumerate(listed(checked, "loggers")):
-        name = bound.name if bound.name not in asked else f"{bound.name} ({number})"
-        asked[name] = threading.Thread(target=ask, args=(name, number), daemon=True)
-        asked[name].start()
-    for thread in asked.values():
-        thread.join(_LOGGER_SECONDS)
+    with discreet_errors():
+        for number, bound in enumerate(listed(checked, "loggers")):
+            name = bound.name if bound.name not in asked else f"{bound.name} ({number})"
+            asked[name] = threading.Thread(target=ask, args=(name, number), daemon=True)
+            asked[name].start()
+        for thread in asked.values():
+            thread.join(_LOGGER_SECONDS)
     return {name: answers.get(name, f"no answer in {_LOGGER_SECONDS:.0f} s") for name in asked}

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from threading import RLock
 from typing import Any
 
 from assay.utils.secrets import conceal
 
-__all__ = ["DiscreetStream"]
+__all__ = ["DiscreetStream", "discreet_errors"]
+
+
+@contextmanager
+def discreet_errors() -> Iterator[None]:
+    """Meanwhile sys.stderr shows no secrets: libraries log the addresses that they are given."""
+    if sys.stderr is None:
+        yield
+        return
+    stream = DiscreetStream(sys.stderr)
+    try:
+        with redirect_stderr(stream):
+            yield
+    finally:
+        stream.flush()
 
 
 class DiscreetStream:
