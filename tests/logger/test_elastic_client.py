@@ -58,9 +58,10 @@ class Showing(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
-        self.wfile.write(text)
+        if self.command != "HEAD":
+            self.wfile.write(text)
 
-    do_GET = do_POST = do_PUT = _answer
+    do_GET = do_HEAD = do_POST = do_PUT = _answer
 
     def log_message(self, *arguments: Any) -> None:
         pass
@@ -138,12 +139,34 @@ def test_a_user_without_rights_to_templates_and_removal_gets_the_documents_in(
     showing: Any, info: Callable[..., RunInfo], caplog: pytest.LogCaptureFixture
 ) -> None:
     logger = ElasticLogger(showing.url)
-    for _ in range(2):
-        showing.codes[:] = [403, 403]
+    for codes in ([403, 200, 403], [403, 200]):
+        showing.codes[:] = codes
         logger.start(info())
     logger.log([record(0)])
     assert caplog.text.count("the index templates cannot be put") == 1
     assert caplog.text.count("cannot be removed") == 1
+
+
+def test_a_connection_that_broke_asks_for_no_removal_unless_a_resume_has_cut_the_journal(
+    showing: Any, info: Callable[..., RunInfo]
+) -> None:
+    def removals() -> int:
+        logger.start(info())
+        asked = [path for _, path, _ in showing.asked if "_delete_by_query" in path]
+        showing.asked.clear()
+        return len(asked)
+
+    logger = ElasticLogger(showing.url)
+    showing.codes[:] = [200, 200, 200, 404]  # there is no such run yet
+    assert removals() == 0
+    assert removals() == 0
+    (info().folder / "journal.cut.jsonl").write_text("{}")
+    assert removals() == 1
+    assert removals() == 0
+    logger.log([record(0)])  # is confirmed, and then it is asked to begin before it
+    assert removals() == 1
+    logger = ElasticLogger(showing.url)
+    assert removals() == 1  # another courier may have sent more than it could note down
 
 
 def test_a_server_that_is_not_there_or_lets_nobody_in_is_named_in_one_line(showing: Any) -> None:
@@ -194,15 +217,15 @@ def test_to_a_server_that_takes_too_long_less_is_sent_at_once(
 ) -> None:
     logger = ElasticLogger(showing.url)
     logger.start(info())
-    bulk, sizes = logger.client.client.bulk, []
+    bulk, sizes = elasticsearch.Elasticsearch.bulk, []
 
-    def slow(operations: list[bytes], **named: Any) -> Any:
+    def slow(self: Any, *, operations: list[bytes], **named: Any) -> Any:
         sizes.append(len(operations) // 2)
         if sizes[-1] > 600:
             raise elasticsearch.ConnectionTimeout("too slow")
-        return bulk(operations=operations, **named)
+        return bulk(self, operations=operations, **named)
 
-    monkeypatch.setattr(logger.client.client, "bulk", slow)
+    monkeypatch.setattr(elasticsearch.Elasticsearch, "bulk", slow)
     records = [record(id_) for id_ in range(1000)]
     with pytest.raises(elasticsearch.ConnectionTimeout):
         logger.log(records)
@@ -210,6 +233,7 @@ def test_to_a_server_that_takes_too_long_less_is_sent_at_once(
         logger.log(records)
     logger.log(records)
     assert sizes == [1000, 1000, 500, 500]
+    assert logger.client._patience == 4
 
 
 def certificate(folder: Path) -> tuple[Path, str]:

@@ -17,7 +17,7 @@ from assay.logger.elastic_documents import Infrastructure, day, instant
 from assay.logger.elastic_ecs import Ecs
 from assay.logger.elastic_run import RunDocuments
 from assay.logger.elastic_template import METRICS, RUNS, template
-from assay.store.journal import Record
+from assay.store.journal import CUT, Record
 from assay.store.samples import Sample
 
 __all__ = ["ElasticLogger"]
@@ -89,6 +89,8 @@ class ElasticLogger(BaseLogger):
             tls = {"verify_certs": verify, "ssl_show_warn": False}
             tls |= {"ca_certs": ca_certs} if ca_certs else {}
             tls |= {"ssl_assert_fingerprint": fingerprint} if fingerprint else {}
+        self._cut: int | None = None
+        self._record = self._sample = -1
         self.client = Client(
             address,
             timeout,
@@ -110,13 +112,7 @@ class ElasticLogger(BaseLogger):
         self.documents = RunDocuments(run, self.experiment or run.project, files=self.with_code)
         sent = instant(time.time())
         self._layout = (Ecs if self.layout == "ecs" else Infrastructure)({**self.documents.about, "sent": sent})
-        # What came after the last delivered record no longer counts, or comes again. Only what was sent before: a
-        # server that hung may come to this when what takes its place is there already.
-        last = {"record_id": run.delivered, "sample_id": run.sampled}
-        later = [{"range": {key: {"gt": id_}}} for key, id_ in last.items()]
-        those = [{"term": {"run_id": run.id}}, {"range": {"sent": {"lt": sent}}}]
-        query = {"bool": {"filter": those, "should": later, "minimum_should_match": 1}}
-        self.client.remove(f"{self.index}-*", query)
+        self._take_back(run, sent)
         self._send_files(self.documents.all())
 
     def log(self, records: Sequence[Record]) -> None:
@@ -126,6 +122,7 @@ class ElasticLogger(BaseLogger):
                 for record in records
                 for name, content in self._layout.record(record)
             )
+        self._record = max(self._record, records[-1].id)
 
     def system(self, samples: Sequence[Sample]) -> None:
         if self.with_system:
@@ -134,6 +131,7 @@ class ElasticLogger(BaseLogger):
                 for sample in samples
                 for name, content in self._layout.sample(sample)
             )
+        self._sample = max(self._sample, samples[-1].id)
 
     def file(self, path: Path, name: str) -> None:
         self._send_files(self.documents.file(path, name))
@@ -144,6 +142,25 @@ class ElasticLogger(BaseLogger):
     def close(self, status: str) -> None:
         self._send_files(self.documents.end(status))
         self.client.refresh((f"{self.index}-*", "experiment-runs", "experiment-code"))
+
+    def _take_back(self, run: RunInfo, sent: str) -> None:
+        """Remove what came after the last delivered record, where it may be that it does not come again.
+
+        Only what was sent before: a server that hung may come to this when what takes its place is there already.
+        """
+        archive = run.folder / CUT
+        cut = archive.stat().st_size if archive.exists() else 0
+        if self._cut is None:  # the document of a run is there before any other
+            needed = self.client.exists("experiment-runs", run.id)
+        else:
+            needed = cut != self._cut or run.delivered < self._record or run.sampled < self._sample
+        if needed:
+            last = {"record_id": run.delivered, "sample_id": run.sampled}
+            later = [{"range": {key: {"gt": id_}}} for key, id_ in last.items()]
+            those = [{"term": {"run_id": run.id}}, {"range": {"sent": {"lt": sent}}}]
+            query = {"bool": {"filter": those, "should": later, "minimum_should_match": 1}}
+            self.client.remove(f"{self.index}-*", query)
+        self._cut, self._record, self._sample = cut, run.delivered, run.sampled
 
     def _send_numbered(self, documents: Iterable[tuple[int, float, str, str, Mapping[str, Any]]]) -> None:
         """Raises: NotTaken with what is refused, once the rest is safe."""

@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 # What a request holds at most; the usual limit of servers is 100 MB, of proxies 1 MB.
 _DOCUMENTS, _BYTES = 2000, 900_000
+# A server that does not answer in time is given more of it, up to so many times.
+_PATIENCE = 8
 # Refused for good is what a document's content is to blame for; all else may pass.
 _FOR_GOOD = {
     "document_parsing_exception",
@@ -65,7 +67,7 @@ class Client:
             connections_per_node=1,
             **options,
         )
-        self._most = _DOCUMENTS
+        self._timeout, self._patience, self._most = timeout, 1, _DOCUMENTS
         self._said: set[str] = set()
 
     def reach(self) -> None:
@@ -76,6 +78,17 @@ class Client:
             raise PermissionError(f"{self.address} does not let this user or key in") from error
         except self.api.TransportError as error:
             raise ConnectionError(f"{self.address} does not answer: {_cause(error)}") from error
+
+    @property
+    def _patient(self) -> Any:
+        return self.client.options(request_timeout=self._timeout * self._patience)
+
+    def exists(self, index: str, id_: str) -> bool:
+        """Whether there is such a document; True where it is not told."""
+        try:
+            return bool(self.client.exists(index=index, id=id_))
+        except self.api.AuthorizationException:
+            return True
 
     def put_templates(self, templates: Mapping[str, Mapping[str, Any]]) -> None:
         """Those of them that are missing or older there; all their names begin with "assay-"."""
@@ -95,15 +108,18 @@ class Client:
         """All documents that the query finds, in steps that a slow server does in time."""
         most = 5000
         try:
-            self.client.indices.refresh(index=pattern, ignore_unavailable=True)
+            self._patient.indices.refresh(index=pattern, ignore_unavailable=True)
             found = most
             while found == most:
-                answer = self.client.delete_by_query(
+                answer = self._patient.delete_by_query(
                     index=pattern, query=query, conflicts="proceed", refresh=True, max_docs=most
                 )
                 found = answer.get("total", 0)
         except self.api.NotFoundError:
             pass  # there is no index yet
+        except self.api.ConnectionTimeout:
+            self._patience = min(_PATIENCE, 2 * self._patience)
+            raise
         except self.api.AuthorizationException as error:
             self.say("documents that no longer count cannot be removed", error)
 
@@ -135,9 +151,9 @@ class Client:
         for _, index, id_, content in documents:
             lines += [_json({"index": {"_index": index, "_id": id_}}), content]
         try:
-            answer = self.client.bulk(operations=lines, filter_path=["errors", "items.*.status", "items.*.error"])  # type: ignore[arg-type]  # bytes are passed on
-        except self.api.ConnectionTimeout:
-            self._most = max(50, self._most // 2)  # it may be slow, and not away
+            answer = self._patient.bulk(operations=lines, filter_path=["errors", "items.*.status", "items.*.error"])
+        except self.api.ConnectionTimeout:  # it may be slow, and not away
+            self._most, self._patience = max(100, self._most // 2), min(_PATIENCE, 2 * self._patience)
             raise
         except self.api.ApiError as error:
             if error.status_code != 413:
