@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import torch
 
 from assay.errors import StorageError
 from assay.store import journal as module
@@ -300,3 +301,19 @@ def test_a_cursor_that_a_power_loss_emptied_does_not_stop_a_cut(tmp_path: Path) 
     cut(tmp_path, offset, 3)
     assert (tmp_path / JOURNAL).read_bytes() == kept
     assert _cursor(tmp_path, "far")["id"] == 2
+
+
+def test_numbers_are_written_in_full_whatever_their_type_and_the_word_null_is_no_number(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / JOURNAL)
+    values = {"null": 0.1, "array": np.float32(0.1), "tensor": torch.tensor(2.0), "large": 10**30, "none": -math.inf}
+    for names in (["null"], ["array"], ["tensor", "null"], ["large"], ["none", "null"]):
+        journal.append(phase="test", epoch=0, step=1, samples=1, values={name: values[name] for name in names})
+    records = list(read(tmp_path / JOURNAL))
+    assert [record.values for record in records] == [
+        {"null": 0.1},
+        {"array": float(np.float32(0.1))},
+        {"tensor": 2.0, "null": 0.1},
+        {"large": 1e30},
+        {"none": -math.inf, "null": 0.1},
+    ]
+    assert [record.id for record in records] == [0, 1, 2, 3, 4]

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+import assay
 from assay.store.journal import JOURNAL, Journal, read
 from assay.trainer.recorder import Recorder
 from assay.trainer.state import Progress
@@ -47,3 +51,23 @@ def test_numbers_of_any_kind_are_written_with_all_their_digits_and_in_their_orde
         "parameter": 0.25,
     }
     assert b'"whole":3.0' in (tmp_path / JOURNAL).read_bytes()
+
+
+def test_a_window_of_one_step_holds_what_the_sums_of_it_would(
+    project: Path, tiny: Callable[..., dict[str, Any]]
+) -> None:
+    alone, summed = (
+        [
+            record
+            for record in read(
+                assay.train(tiny({"logging.every": "1ba", "metrics": metrics}), quiet=True).folder.journal
+            )
+            if record.phase == "batch"
+        ]
+        for metrics in (["Accuracy"], ["F1", "Accuracy"])
+    )
+    assert len(alone) == len(summed) > 10
+    for one, other in zip(alone, summed, strict=True):
+        assert one.values == {name: pytest.approx(other.values[name], abs=1e-12) for name in one.values}
+        assert set(one.values) == {"loss", "accuracy", "learning_rate"}
+        assert other.values["f1"] >= 0

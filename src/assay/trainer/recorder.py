@@ -23,7 +23,6 @@ _FLOAT = frozenset({float})
 @dataclass
 class _Pending:
     line: dict[str, Any]
-    values: dict[str, Tensor | float]
     names: list[str]
     copy: Tensor
     ready: torch.cuda.Event
@@ -52,35 +51,31 @@ class Recorder:
         Args:
             on_host: none of the values is on a device; else each is looked at.
         """
-        now = time.time()
-        on_host = on_host or _FLOAT.issuperset(map(type, values.values()))
-        names = [] if on_host else [n for n, value in values.items() if isinstance(value, Tensor) and value.is_cuda]
-        if not names:
-            if self._pending:
-                self.flush()
-            self.journal.append(
-                phase=phase,
-                epoch=progress.epoch,
-                step=progress.step,
-                samples=progress.samples,
-                values=values if on_host else read_numbers(values),  # type: ignore[arg-type]  # it reads tensors too
-                media=media,
-                time=now,
-            )
-            return
         line: dict[str, Any] = {
+            "id": -1,
+            "time": time.time(),
             "phase": phase,
             "epoch": progress.epoch,
             "step": progress.step,
             "samples": progress.samples,
-            "media": media,
-            "time": now,
+            "values": values,
         }
+        if media:
+            line["media"] = media
+        names: list[str] = []
+        if not on_host and not _FLOAT.issuperset(map(type, values.values())):
+            names = [name for name, value in values.items() if isinstance(value, Tensor) and value.is_cuda]
+            line["values"] = dict(values) if names else read_numbers(values)
+        if not names:
+            if self._pending:
+                self.flush()
+            self.journal.put(line)
+            return
         stacked = torch.stack([torch.as_tensor(values[name]).detach().double().reshape(()) for name in names])
         copy = torch.empty(stacked.shape, dtype=stacked.dtype, pin_memory=True)
         copy.copy_(stacked, non_blocking=True)
         ready = torch.cuda.current_stream(stacked.device).record_event()
-        self._pending.append(_Pending(line, dict(values), names, copy, ready))
+        self._pending.append(_Pending(line, names, copy, ready))
         self.flush(wait=False)
 
     def flush(self, wait: bool = True) -> None:
@@ -92,5 +87,5 @@ class Recorder:
             elif not first.ready.query():  # type: ignore[no-untyped-call]  # torch has no types here
                 return
             self._pending.popleft()
-            values = first.values | dict(zip(first.names, first.copy.tolist(), strict=True))
-            self.journal.append(**first.line, values=read_numbers(values))
+            values = first.line["values"] | dict(zip(first.names, first.copy.tolist(), strict=True))
+            self.journal.put(first.line | {"values": read_numbers(values)})

@@ -71,14 +71,20 @@ class Writer:
         """Count, and record the window of steps if it is due."""
         window = trainer.metrics.get("batch")
         if window is not None:
-            for reading in readings:
-                window.add(reading)
-            if due(self.logging.every, trainer.progress, False):
-                values = window.scalars()
+            is_due = due(self.logging.every, trainer.progress, False)
+            if is_due and len(readings) == 1 and window.is_empty_sum:
+                values = readings[0].scalars()
+            else:
+                for reading in readings:
+                    window.add(reading)
+                values = window.scalars() if is_due else {}
+            if is_due:
                 values |= learning_rates(trainer)
-                media = trainer.attachments.take(trainer.progress.attached, "batch")
+                waiting = trainer.progress.attached
+                media = trainer.attachments.take(waiting, "batch") if waiting else None
                 self.recorder.record("batch", trainer.progress, values, media, on_host=window.reads)
-                window.reset()
+                if window.count:
+                    window.reset()
         self.display.step(trainer.progress)
 
     def record_epoch(self, trainer: BaseTrainer, last: bool) -> None:

@@ -111,6 +111,11 @@ class MetricSet:
                     metric.observe(reading.output, reading.target, reading.count)
         self.count += reading.count
 
+    @property
+    def is_empty_sum(self) -> bool:
+        """Whether a step that is added now has measured what its reading says: nothing before it, nothing but means."""
+        return not self.count and not self._others
+
     def scalars(self) -> dict[str, Tensor | float]:
         """Every number by name; tensors are of shape () on the device: nothing has waited for them yet.
 
