@@ -26,7 +26,7 @@ def scalars_in_tensorboard(run: Any) -> dict[tuple[str, int], list[float]]:
     events = EventAccumulator(folder, size_guidance={"scalars": 0})
     events.Reload()
     found: dict[tuple[str, int], list[float]] = {}
-    for tag in events.Tags()["scalars"]:
+    for tag in (tag for tag in events.Tags()["scalars"] if not tag.startswith("system/")):
         for event in events.Scalars(tag):
             found.setdefault((tag, event.step), []).append(event.value)
     return found

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from assay.logger import event_file
 from assay.logger.tensorboard import TensorBoardLogger
 from assay.store.journal import JOURNAL, Journal, cut, read
+from assay.store.samples import SYSTEM, read_samples
 from event_files import (
     CREATED,
     event_files,
@@ -239,3 +241,19 @@ def test_what_the_machine_used_can_be_left_out(run: Any) -> None:
     assert shown(run.folder) == journalled(run.folder)
     open_logger(run, 2, samples[-1].id)
     assert shown(run.folder) == sorted(journalled(run.folder) + sampled_scalars(run.folder))
+
+
+def test_a_tag_of_the_machine_has_one_point_at_a_step_over_kills_and_resumes(run: Any) -> None:
+    times = [0.1, 0.9, 1.0, 1.9, 7.5]
+    lines = [{"time": CREATED + time, "machine": {"load": time}} for time in times]
+    trained = [{"time": CREATED + 8, "training": {"step": step, "seconds": 0.5}} for step in (11, 22, 22, 33)]
+    (run.folder / SYSTEM).write_text("".join(json.dumps(line) + "\n" for line in [*lines, *trained]))
+    samples = read_samples(run.folder / SYSTEM)
+    logger = open_logger(run)
+    for start in range(0, len(samples), 2):
+        logger.system(samples[start : start + 2])
+    expected = [("system/machine/load", step) for step in (0, 1, 2, 3, 7)]
+    expected += [(f"system/training/{name}", step) for name in ("seconds", "step") for step in (11, 22, 33)]
+    assert [(tag, step) for tag, step, *_ in shown(run.folder)] == expected
+    open_logger(run, sampled=samples[3].id).system(samples[2:])
+    assert [(tag, step) for tag, step, *_ in shown(run.folder)] == expected

@@ -68,12 +68,12 @@ def _measured(run: Any) -> list[Scalar]:
         for record in read(run.folder.journal)
         for tag, value in record.scalars()
     ]
-    created = run.status["created"]
-    samples = [
-        (tag, int(sample.time - created), sample.time, str(np.float32(value)))
-        for sample in read_samples(run.path / SYSTEM)
-        for tag, value in sample.scalars()
-    ]
+    samples, second = [], -1
+    for sample in read_samples(run.path / SYSTEM):
+        if not sample.training:
+            second = max(second + 1, int(sample.time - run.status["created"]))
+        step = sample.training.get("step", second)
+        samples += [(tag, step, sample.time, str(np.float32(value))) for tag, value in sample.scalars()]
     return sorted(records + samples)
 
 
@@ -91,7 +91,8 @@ def test_tensorboards_server_and_reader_show_every_measurement_of_a_run_once(
     assert not any(str(backlog) for backlog in backlogs(run.path).values())
     expected = _measured(run)
     assert len({(tag, step) for tag, step, _, _ in expected if not tag.startswith("system/")}) > 100
-    assert any(tag.startswith("system/machine/") for tag, *_ in expected)
+    assert {tag.split("/")[1] for tag, *_ in expected if tag.startswith("system/")} == {"machine", "run", "training"}
+    assert len({(tag, step) for tag, step, *_ in expected}) == len(expected)
     assert shown(run.path) == expected
     server = _server(Path("saved"), tmp_path)
     try:

@@ -28,6 +28,7 @@ class Position:
     Args:
         id: of the last record in it.
         sample: of the last sample in it.
+        second, step: where the last sample of the machine and the last of the training stand.
         file: its name.
         size: its length in bytes.
         files: name -> sha256 of the run's files shown in it.
@@ -36,6 +37,8 @@ class Position:
 
     id: int = -1
     sample: int = -1
+    second: int = -1
+    step: int = -1
     file: str = ""
     size: int = 0
     files: dict[str, str] = field(default_factory=dict)

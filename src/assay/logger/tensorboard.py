@@ -33,8 +33,8 @@ class TensorBoardLogger(BaseLogger):
     says (a resume cut the journal, someone removed it), it is written anew from the journal.
 
     Args:
-        system: what the machine and the run used as well, as "system/machine/cpu_percent", …; the step is the
-            second of the run.
+        system: what the machine and the run used as well, as "system/machine/cpu_percent", …, by the seconds of the
+            run, and how long the training took, as "system/training/seconds", by its steps.
     """
 
     def __init__(self, system: bool = True) -> None:
@@ -68,7 +68,7 @@ class TensorBoardLogger(BaseLogger):
         if self.position.status:
             self._rebuild(self.position.id, self.position.sample)
         self.position.sample = new[-1].id
-        self._append(map(self._of_sample, new))
+        self._append(event for sample in new for event in self._of_sample(sample))
 
     def file(self, path: Path, name: str) -> None:
         if name not in (*_TEXTS, "measurements.json") and not name.startswith("code/"):
@@ -105,7 +105,7 @@ class TensorBoardLogger(BaseLogger):
     def _until(self, last: int, sampled: int) -> Iterator[Event]:
         for name in self.position.files:
             yield from self._of_file(name)
-        self.position.id = self.position.sample = -1
+        self.position.id = self.position.sample = self.position.second = self.position.step = -1
         for record in takewhile(lambda record: record.id <= last, read(self.run.folder / JOURNAL)):
             yield from self._of_record(record)
             self.position.id = record.id
@@ -116,7 +116,8 @@ class TensorBoardLogger(BaseLogger):
                 if sample.id <= sampled
             ]
         ):
-            yield from map(self._of_sample, samples)
+            for sample in samples:
+                yield from self._of_sample(sample)
             self.position.sample = samples[-1].id
 
     def _remove_others(self) -> None:
@@ -138,10 +139,18 @@ class TensorBoardLogger(BaseLogger):
                 _log.warning("record %d: no picture for %s: %s", record.id, tag, error)
         yield Event(wall_time=record.time, step=record.step, summary=Summary(value=values))
 
-    def _of_sample(self, sample: Sample) -> Event:
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in sample.scalars()]
-        step = max(0, int(sample.time - self.run.created))
-        return Event(wall_time=sample.time, step=step, summary=Summary(value=values))
+    def _of_sample(self, sample: Sample) -> Iterator[Event]:
+        """At a step of its own, so that a tag has one point at each."""
+        position, values = self.position, list(sample.scalars())
+        if sample.training:
+            step = int(sample.training.get("step", 0))
+            if step <= position.step:
+                return  # measured again after a resume
+            position.step = step
+        else:
+            step = position.second = max(position.second + 1, int(sample.time - self.run.created))
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values])
+        yield Event(wall_time=sample.time, step=step, summary=summary)
 
     def _of_file(self, name: str) -> Iterator[Event]:
         path = self.run.folder / name
