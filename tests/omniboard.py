@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -25,11 +26,13 @@ def install() -> Path:
     """Where Omniboard's start script is; 800 packages and a minute or two when it is not there yet."""
     start = CACHE / "node_modules" / "omniboard" / "dist" / "start.js"
     done = CACHE / f"omniboard-{VERSION}.installed"
-    if not (start.exists() and done.exists()):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", f"omniboard@{VERSION}", "--no-audit", "--no-fund", "--prefix", str(CACHE)]
-        subprocess.run(command, check=True, timeout=900)
-        done.touch()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        if not (start.exists() and done.exists()):
+            command = ["npm", "install", f"omniboard@{VERSION}", "--no-audit", "--no-fund", "--prefix", str(CACHE)]
+            subprocess.run(command, check=True, timeout=900)
+            done.touch()
     return start
 
 

@@ -15,7 +15,7 @@ import pymongo
 import pytest
 from mongo_runs import CREATED, artifact, journalled, plotted, records, run_info
 
-from assay.logger import sacred_mongo
+from assay.logger import mongo_client
 from assay.logger.sacred import SacredLogger
 from assay.store.journal import JOURNAL
 from servers import free_port, mongo_server
@@ -84,14 +84,14 @@ def _killed(command: list[str], metrics: Any, pause: float, run: Any) -> bool:
 
 def test_a_server_that_never_answers_holds_nobody_for_long(monkeypatch: Any, run: Any, tmp_path: Path) -> None:
     server = mongo_server(tmp_path).start()
-    real = sacred_mongo.MongoClient
+    real = mongo_client.MongoClient
     asked: dict[str, Any] = {}
 
     def client(url: str, **options: Any) -> Any:
         asked.update(options)
         return real(url, **options | {"socketTimeoutMS": 300, "serverSelectionTimeoutMS": 300, "connectTimeoutMS": 300})
 
-    monkeypatch.setattr(sacred_mongo, "MongoClient", client)
+    monkeypatch.setattr(mongo_client, "MongoClient", client)
     logger = SacredLogger(f"mongodb://127.0.0.1:{server.port}")
     try:
         logger.start(run_info(run))

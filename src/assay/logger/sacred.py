@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,13 +62,10 @@ class SacredLogger(BaseLogger):
         media: bool = True,
         checkpoint: bool = False,
     ) -> None:
-        try:
-            from assay.logger import sacred_package  # noqa: F401 - missing, it is to be told before a run
-
-            if mongo_url is not None:
-                from assay.logger import sacred_mongo  # noqa: F401
-        except ImportError as error:
-            raise ImportError(f"SacredLogger needs Sacred ({error}): pip install 'assay[sacred]'") from error
+        # Imported where it is used, in the courier: whoever trains only asks whether a server can be reached.
+        needed = ("sacred",) if mongo_url is None else ("sacred", "pymongo")
+        if missing := [name for name in needed if find_spec(name) is None]:
+            raise ImportError(f"SacredLogger needs {' and '.join(missing)}: pip install 'assay[sacred]'")
         self.mongo_url, self.database, self.max_points = mongo_url, database, max_points
         self.shows_system, self.shows_media, self.keeps_checkpoint = system, media, checkpoint
         self.observer: MongoRuns | FileRuns | None = None
@@ -77,7 +75,7 @@ class SacredLogger(BaseLogger):
 
     def reach(self) -> None:
         if self.mongo_url is not None:
-            from assay.logger.sacred_mongo import reach
+            from assay.logger.mongo_client import reach
 
             reach(self.mongo_url, self.database)
 

@@ -4,97 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from bson import ObjectId
-from pymongo import IndexModel, MongoClient, ReplaceOne, UpdateOne
-from pymongo.errors import (
-    AutoReconnect,
+from assay.logger.mongo_client import (
     DuplicateKeyError,
-    NetworkTimeout,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
+    IndexModel,
+    ObjectId,
+    Patient,
+    ReplaceOne,
+    UpdateOne,
+    connect,
 )
-
 from assay.logger.sacred_package import MongoObserver
 from assay.logger.thinning import Points, Series, moment
 
-__all__ = ["MongoRuns", "reach"]
-
-T = TypeVar("T")
+__all__ = ["MongoRuns"]
 
 _CHUNK = 255 << 10  # bytes, the usual size of GridFS
 _AT_ONCE = 4 << 20  # bytes of a request
-_ATTEMPTS = 3
-
-
-def connect(url: str, patience: float = 6.0) -> MongoClient[dict[str, Any]]:
-    """A client that waits for nothing longer than 10 s and repeats nothing by itself.
-
-    Args:
-        url: of the server.
-        patience: seconds until a server must have been found; one far away may take two to greet.
-    """
-    return MongoClient(
-        url,
-        appname="assay",
-        connect=False,
-        serverSelectionTimeoutMS=round(1000 * patience),
-        connectTimeoutMS=5000,
-        socketTimeoutMS=10000,
-        retryWrites=False,
-        retryReads=False,
-        w="majority",
-        journal=True,
-    )
-
-
-def reach(url: str, database: str) -> None:
-    """Read from the database, which needs the same server and password as writing.
-
-    Raises:
-        ConnectionError: it does not answer, or refuses.
-    """
-    try:
-        with connect(url, patience=2.0) as client:
-            client[database]["runs"].find_one({}, {"_id": 1})
-    except PyMongoError as error:
-        # pymongo goes on with the timeouts and the whole topology.
-        reason = str(error).partition(", Timeout: ")[0].partition(" (configured timeouts")[0]
-        raise ConnectionError(f"MongoDB cannot be used: {reason}") from error
-
-
-class _Patient:
-    """A collection whose commands are repeated at once where a server stumbles or a connection is lost.
-
-    Without it, ten commands in a row would never all succeed where every other one fails. Each of them may have
-    been done although it failed: none here minds. A server that does not answer in time is left to the courier.
-    """
-
-    def __init__(self, collection: Any) -> None:
-        self.collection, self.name = collection, collection.name
-
-    def find(self, *args: Any, **options: Any) -> list[dict[str, Any]]:
-        """All at once, so that reading can be repeated as a whole."""
-        return self.again(lambda: list(self.collection.find(*args, **options)))
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        return partial(self.again, getattr(self.collection, name))
-
-    def again(self, command: Callable[..., T], *args: Any, **options: Any) -> T:
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return command(*args, **options)
-            except (NetworkTimeout, ServerSelectionTimeoutError, DuplicateKeyError):
-                raise
-            except (AutoReconnect, OperationFailure):
-                continue
-        return command(*args, **options)
 
 
 class MongoRuns(MongoObserver):  # type: ignore[misc]
@@ -117,9 +47,9 @@ class MongoRuns(MongoObserver):  # type: ignore[misc]
         super().__init__(client=connect(url), db_name=database)
         self.key = {"assay.run": key}
         base = self._client[database]
-        self.files, self.chunks = _Patient(base["fs.files"]), _Patient(base["fs.chunks"])
-        self.runs: Any = _Patient(base.runs)
-        self.metrics: Any = _Patient(base.metrics)
+        self.files, self.chunks = Patient(base["fs.files"]), Patient(base["fs.chunks"])
+        self.runs: Any = Patient(base.runs)
+        self.metrics: Any = Patient(base.metrics)
         self.living = True
         self._saved: dict[str, Any] = {}
         self._known: dict[str, tuple[str, tuple[int, int], int, int]] = {}
