@@ -71,6 +71,7 @@ def test_what_comes_again_is_not_there_twice(run: Any, base: Any, begin: Open) -
     logger = begin(run)
     logger.log(records(run))
     logger.log(records(run)[10:])
+    assert plotted(base) == journalled(run)
     logger.start(run_info(run, 9))
     logger.log(records(run)[10:])
     again = begin(run, 19)
