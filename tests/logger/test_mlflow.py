@@ -255,7 +255,7 @@ def test_the_configuration_is_shown_as_parameters_and_the_environment_as_tags(ru
     assert found.data.params["metrics.0.type"] == "Accuracy"
     assert len(found.data.params["optimizer.args.long"]) == 6000
     assert len(found.data.params) == 157
-    assert found.data.tags["mlflow.source.name"] == "train.py -x"
+    assert (found.data.tags["mlflow.source.name"], found.data.tags["assay.command"]) == ("train.py", "train.py -x")
     assert found.data.tags["mlflow.source.git.commit"] == "abc"
     assert found.info.run_name == run.folder.name
 

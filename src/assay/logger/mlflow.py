@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _BATCH = 1000  # metrics of a request, as the server has it; parameters: 100
 _LAST, _SAMPLED, _WHOLE = "assay.last", "assay.sampled", "assay.files"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow asks, or takes it for an evaluation of LLMs
 _STATUS = {"completed": "FINISHED", "interrupted": "KILLED"}
 _AT_ONCE = 32  # files: the server has some 40 threads for them
 # The courier is patient itself: a request that gets no answer is not to hold it for MLflow's 14 minutes.
@@ -215,7 +216,7 @@ class MLflowLogger(BaseLogger):
         found = self._client.get_experiment_by_name(name)
         if found is None:
             with suppress(self.mlflow.MlflowException):  # another run may have made it just now
-                return str(self._client.create_experiment(name, artifacts))
+                return str(self._client.create_experiment(name, artifacts, _KIND))
             found = self._client.get_experiment_by_name(name)
         if found.lifecycle_stage != "active":
             raise RuntimeError(

@@ -70,8 +70,10 @@ def run_tags(run: RunInfo) -> dict[str, str]:
 def environment_tags(facts: Mapping[str, Any]) -> dict[str, str]:
     """From `environment.json`: what MLflow shows as source, and where the run ran."""
     git = facts.get("git") or {}
+    command = [str(word) for word in facts.get("command") or ()]
     tags = {
-        "mlflow.source.name": " ".join(map(str, facts.get("command") or ())),
+        "mlflow.source.name": command[0] if command else None,
+        "assay.command": " ".join(command),
         "mlflow.source.git.commit": git.get("commit"),
         "mlflow.source.git.branch": git.get("branch"),
         "assay.host": facts.get("hostname"),
