@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -79,28 +79,35 @@ class Client:
         except self.api.TransportError as error:
             raise ConnectionError(f"{self.address} does not answer: {_cause(error)}") from error
 
-    @property
-    def _patient(self) -> Any:
-        return self.client.options(request_timeout=self._timeout * self._patience)
+    @contextmanager
+    def _asking(self) -> Iterator[Any]:
+        """The client; where it waits in vain, it waits longer the next time: a server may be slow, and not away."""
+        try:
+            yield self.client.options(request_timeout=self._timeout * self._patience)
+        except self.api.ConnectionTimeout:
+            self._patience = min(_PATIENCE, 2 * self._patience)
+            raise
 
     def exists(self, index: str, id_: str) -> bool:
         """Whether there is such a document; True where it is not told."""
         try:
-            return bool(self.client.exists(index=index, id=id_))
+            with self._asking() as client:
+                return bool(client.exists(index=index, id=id_))
         except self.api.AuthorizationException:
             return True
 
     def put_templates(self, templates: Mapping[str, Mapping[str, Any]]) -> None:
         """Those of them that are missing or older there; all their names begin with "assay-"."""
         try:
-            try:
-                found = self.client.indices.get_index_template(name="assay-*")["index_templates"]
-            except self.api.NotFoundError:
-                found = []
-            versions = {one["name"]: one["index_template"].get("version") or 0 for one in found}
-            for name, content in templates.items():
-                if versions.get(name, -1) < content["version"]:
-                    self.client.indices.put_index_template(name=name, **content)
+            with self._asking() as client:
+                try:
+                    found = client.indices.get_index_template(name="assay-*")["index_templates"]
+                except self.api.NotFoundError:
+                    found = []
+                versions = {one["name"]: one["index_template"].get("version") or 0 for one in found}
+                for name, content in templates.items():
+                    if versions.get(name, -1) < content["version"]:
+                        client.indices.put_index_template(name=name, **content)
         except (self.api.AuthorizationException, self.api.BadRequestError) as error:
             self.say("the index templates cannot be put, and Elasticsearch guesses types", error)
 
@@ -108,18 +115,16 @@ class Client:
         """All documents that the query finds, in steps that a slow server does in time."""
         most = 5000
         try:
-            self._patient.indices.refresh(index=pattern, ignore_unavailable=True)
-            found = most
-            while found == most:
-                answer = self._patient.delete_by_query(
-                    index=pattern, query=query, conflicts="proceed", refresh=True, max_docs=most
-                )
-                found = answer.get("total", 0)
+            with self._asking() as client:
+                client.indices.refresh(index=pattern, ignore_unavailable=True)
+                found = most
+                while found == most:
+                    answer = client.delete_by_query(
+                        index=pattern, query=query, conflicts="proceed", refresh=True, max_docs=most
+                    )
+                    found = answer.get("total", 0)
         except self.api.NotFoundError:
             pass  # there is no index yet
-        except self.api.ConnectionTimeout:
-            self._patience = min(_PATIENCE, 2 * self._patience)
-            raise
         except self.api.AuthorizationException as error:
             self.say("documents that no longer count cannot be removed", error)
 
@@ -151,9 +156,10 @@ class Client:
         for _, index, id_, content in documents:
             lines += [_json({"index": {"_index": index, "_id": id_}}), content]
         try:
-            answer = self._patient.bulk(operations=lines, filter_path=["errors", "items.*.status", "items.*.error"])
-        except self.api.ConnectionTimeout:  # it may be slow, and not away
-            self._most, self._patience = max(100, self._most // 2), min(_PATIENCE, 2 * self._patience)
+            with self._asking() as client:
+                answer = client.bulk(operations=lines, filter_path=["errors", "items.*.status", "items.*.error"])
+        except self.api.ConnectionTimeout:
+            self._most = max(100, self._most // 2)
             raise
         except self.api.ApiError as error:
             if error.status_code != 413:
