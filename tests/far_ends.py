@@ -127,7 +127,8 @@ class Elastic(FarEnd):
 
     @staticmethod
     def spell(value: float) -> str:
-        return f"{value:.14e}"  # the stand-in reads some numbers as their neighbours
+        # The stand-in reads some numbers as their neighbours: with so few digits that is next to never seen.
+        return f"{value:.6e}"
 
     def interrupt(self) -> None:
         self.server.stop()
