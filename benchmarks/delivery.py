@@ -27,8 +27,8 @@ from typing import Any
 from turns import header
 
 from assay.config.components import Allowed
-from assay.logger.backlog import backlogs
-from assay.logger.launch import start
+from assay.logger.courier.backlog import backlogs
+from assay.logger.courier.launch import start
 from assay.store.journal import JOURNAL, Journal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -47,7 +47,7 @@ from turns import Seconds, header, now, row, table
 import assay
 from assay.data.datasets.digits import Digits
 from assay.data.loaders.batch import BatchLoader
-from assay.logger.backlog import backlogs
+from assay.logger.courier.backlog import backlogs
 from assay.model.architectures.mlp import MLP
 from assay.model.architectures.resnet import ResNet
 
@@ -196,7 +196,7 @@ def _until_delivered(runs: Path) -> None:
 def _courier_seconds() -> float:
     """CPU seconds that this process's courier has used so far."""
     for child in psutil.Process().children():
-        if "assay.logger.courier" in child.cmdline():
+        if "assay.logger.courier.process" in child.cmdline():
             used = child.cpu_times()
             return float(used.user + used.system)
     return 0.0

@@ -29,8 +29,8 @@ import numpy as np
 import psutil
 
 from assay.config.components import Allowed
-from assay.logger.launch import start
-from assay.logger.system import Sampler
+from assay.logger.courier.launch import start
+from assay.logger.machine.sampler import Sampler
 from assay.store.journal import JOURNAL, Journal
 from assay.store.lock import Lock
 

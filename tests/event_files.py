@@ -11,7 +11,7 @@ import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from assay.logger.base import RunInfo
-from assay.logger.tensorboard import TensorBoardLogger
+from assay.logger.tensorboard.logger import TensorBoardLogger
 from assay.store.journal import JOURNAL, read
 from assay.store.samples import SYSTEM, Sample, read_samples
 

@@ -11,7 +11,7 @@ import pytest
 
 from assay.cli import main
 from assay.experiment.preflight import Report
-from assay.logger.tensorboard import TensorBoardLogger
+from assay.logger.tensorboard.logger import TensorBoardLogger
 
 Tiny = Callable[..., dict[str, Any]]
 

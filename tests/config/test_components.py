@@ -156,7 +156,7 @@ MODELS = Kind(
     [
         "assay.experiment.api:train",
         "assay.cli:main",
-        "assay.logger.courier:main",
+        "assay.logger.courier.process:main",
         "torchvision.models:get_model",
         "torchvision.models:list_models",
         "torchvision.models._api:get_weight",

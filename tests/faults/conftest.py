@@ -8,7 +8,7 @@ import pytest
 from trials import Acting, Trial, weights
 
 import assay
-from assay.logger import launch
+from assay.logger.courier import launch
 from far_ends import FAR_ENDS, FarEnd
 from proxy import Proxy
 

@@ -12,7 +12,7 @@ import torch
 from trials import weights
 
 import assay
-from assay.logger import launch
+from assay.logger.courier import launch
 from event_files import journalled as as_event_files_keep_it
 from event_files import scalars
 from far_ends import FarEnd, journalled

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 
 import assay
-from assay.logger import launch
+from assay.logger.courier import launch
 from assay.trainer.default import DefaultTrainer
 from assay.utils.atomic import read_json
 from far_ends import FarEnd, journalled
@@ -105,7 +105,7 @@ class Trial:
         for path in Path("saved").glob(f"*/*/courier/{self.far.type}.lock"):
             with suppress(OSError, ValueError, KeyError):
                 pid = int(read_json(path)["pid"])
-                if pid != os.getpid() and b"assay.logger.courier" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if pid != os.getpid() and b"assay.logger.courier.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
 
     def sync(self) -> None:

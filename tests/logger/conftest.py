@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from assay.config.components import Allowed
-from assay.logger import delivery as module
-from assay.logger.backlog import backlogs
-from assay.logger.cursor import components
-from assay.logger.delivery import Delivery
-from assay.logger.launch import Delivered, start, sync
+from assay.logger.courier import delivery as module
+from assay.logger.courier.backlog import backlogs
+from assay.logger.courier.cursor import components
+from assay.logger.courier.delivery import Delivery
+from assay.logger.courier.launch import Delivered, start, sync
 from assay.store.journal import JOURNAL, Journal
 from assay.store.lock import Lock
 from assay.store.samples import SYSTEM

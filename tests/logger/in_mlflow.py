@@ -8,7 +8,7 @@ from typing import Any
 
 import mlflow
 
-from assay.logger.mlflow_form import legal
+from assay.logger.mlflow.form import legal
 from assay.store.journal import JOURNAL, read
 
 __all__ = ["artifacts", "content", "journalled", "runs", "shown"]

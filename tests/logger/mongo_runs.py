@@ -9,7 +9,7 @@ from typing import Any
 import gridfs
 
 from assay.logger.base import RunInfo
-from assay.logger.thinning import moment
+from assay.logger.sacred.thinning import moment
 from assay.store.journal import JOURNAL, read
 
 CREATED = 1_767_225_600.0

@@ -25,7 +25,7 @@ def sync(
     from assay.config.credentials import credentials_in
     from assay.config.load import load
     from assay.errors import ConfigError, Place, Problem
-    from assay.logger import launch
+    from assay.logger.courier import launch
     from assay.store.run_folder import find_run
     from assay.utils.discreet import discreet_errors
 

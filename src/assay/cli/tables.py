@@ -117,7 +117,7 @@ def _plain(summary: RunSummary) -> dict[str, Any]:
 
 
 def print_run(run: RunFolder, *, as_json: bool) -> None:
-    from assay.logger.backlog import brief
+    from assay.logger.courier.backlog import brief
 
     status = run.read_status()
     checkpoints = {path.name: path.resolve().name for path in sorted(run.checkpoints.glob("[!.]*"))}

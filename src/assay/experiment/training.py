@@ -21,7 +21,7 @@ from assay.experiment.failures import explained
 from assay.experiment.findings import placed
 from assay.experiment.output import Output
 from assay.experiment.preflight import preflight
-from assay.logger import launch
+from assay.logger.courier import launch
 from assay.store.environment import environment, snapshot_code
 from assay.store.journal import Journal, cut
 from assay.store.lock import Lock

@@ -1,0 +1,1 @@
+"""Elasticsearch: the machine, the run and the measurements as documents, for Kibana."""

@@ -1,0 +1,1 @@
+"""What the machine and the run use, measured beside the training."""

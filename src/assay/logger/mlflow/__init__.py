@@ -1,0 +1,1 @@
+"""MLflow: on a server, or in a database beside the runs."""

@@ -1,0 +1,1 @@
+"""Sacred: runs in MongoDB, where Omniboard shows them, or in files in the run folder."""

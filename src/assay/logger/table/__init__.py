@@ -1,0 +1,1 @@
+"""Measurements as tables in the run folder: CSV and Parquet."""

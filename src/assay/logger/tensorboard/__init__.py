@@ -1,0 +1,1 @@
+"""TensorBoard: an event file in the run folder."""
