@@ -19,7 +19,7 @@ test: $(VENV)/installed
 
 # What takes minutes: servers that are down, killed, silent, slow and full beside real trainings, and the like.
 test-slow: $(VENV)/installed
-	"$(BIN)/python" -m pytest -n 2 -q -m slow
+	"$(BIN)/python" -m pytest -n 2 --dist loadgroup -q -m slow
 
 # Many more wrong configurations than the suite tries, each measured; the seed that it prints gives the same ones again.
 fuzz: $(VENV)/installed
