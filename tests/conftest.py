@@ -14,6 +14,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 
+pytest.register_assert_rewrite("trials", "far_ends")
+
 TINY: dict[str, Any] = {
     "project": "tests",
     "name": "tiny",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -79,29 +80,48 @@ def test_a_server_that_never_answers_and_does_after_a_while_has_each_once(trial:
     trial.prove()
 
 
+def _beset(trial: Any, proxy: Proxy, fault: Callable[[], object]) -> None:
+    """A run whose records come in several batches after the fault has begun."""
+
+    def begin() -> None:
+        trial.taken()
+        fault()
+
+    trial.train({20: begin, 40: trial.reached(30), 55: trial.reached(45), 70: trial.reached(60)}, proxy.port)
+    trial.sync()
+    assert proxy.requests > 10
+    trial.prove()
+
+
 @each
 def test_every_other_request_that_fails_costs_nothing(trial: Any, proxy: Proxy) -> None:
+    _beset(trial, proxy, lambda: proxy.behave(every_other(trial.far.failing)))
+
+
+@each_slowly
+def test_a_server_that_fails_every_other_request_from_the_start_gets_all_of_it(trial: Any, proxy: Proxy) -> None:
     proxy.behave(every_other(trial.far.failing))
     trial.train({}, proxy.port)
     trial.sync()
-    assert proxy.requests > 10
     trial.prove()
 
 
 @each_slowly
 def test_every_other_connection_that_is_cut_costs_nothing(trial: Any, proxy: Proxy) -> None:
     proxy.cut_connections = True
-    trial.train({}, proxy.port)
-    trial.sync()
-    trial.prove()
+    _beset(trial, proxy, lambda: None)
 
 
 @each_slowly
 def test_every_other_answer_that_is_lost_doubles_nothing(trial: Any, proxy: Proxy) -> None:
+    _beset(trial, proxy, lambda: proxy.behave(every_other(LOSE)))
+
+
+@each_slowly
+def test_a_server_whose_answers_are_lost_from_the_start_has_each_once(trial: Any, proxy: Proxy) -> None:
     proxy.behave(every_other(LOSE))
     trial.train({}, proxy.port)
     trial.sync()
-    assert proxy.requests > 10
     trial.prove()
 
 

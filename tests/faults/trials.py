@@ -88,6 +88,10 @@ class Trial:
         """Wait until the server has the first records: from here on is the middle of the run."""
         self.wait(lambda: self.delivered() >= 0)
 
+    def reached(self, number: int) -> Callable[[], None]:
+        """Wait until the server has that record: what is measured next comes in another batch."""
+        return lambda: self.wait(lambda: self.delivered() >= number, 120)
+
     def after(self, seconds: float, act: Callable[[], object]) -> None:
         def later() -> None:
             time.sleep(seconds)
