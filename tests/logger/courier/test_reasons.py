@@ -27,6 +27,7 @@ LOST = (
         (ConnectionError_("database or disk is full"), "its disk is full (ConnectionError)"),
         (ConnectionError_("API request failed with code 500 != 200"), "it has a fault of its own (ConnectionError)"),
         (ConnectionRefusedError(111, "Connection refused"), "nothing listens there (ConnectionRefusedError)"),
+        (RuntimeError("status 429: disk usage exceeded flood-stage watermark"), "its disk is full (RuntimeError)"),
         (RuntimeError("the Timeout of 500\n  people"), "RuntimeError: the Timeout of 500 people"),
         (ConnectionError_("field [x] of type [long]"), "ConnectionError: field [x] of type [long]"),
     ],

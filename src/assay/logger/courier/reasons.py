@@ -31,16 +31,17 @@ _OURS = ("assay", "builtins", "__main__")
 def reason(error: BaseException) -> str:
     """In one line: what it comes to, and what the library calls it.
 
-    Errors of Python, of assay and of a logger of the user's own are told as they are, but for those of the network.
+    Errors of Python, of assay and of a logger of the user's own are told as they are, but for those of the network
+    and for a full disk.
     """
     text = in_full(error)
     module = type(error).__module__.partition(".")[0]
-    if isinstance(error, OSError) or module not in _OURS:
-        # pymongo says which timeouts are set, whatever it was.
-        told = re.sub(r"\(configured timeouts:[^)]*\)|, Timeout: .*", "", text)
-        for plain, pattern in _PLAIN:
-            if re.search(pattern, told):
-                return f"{plain} ({type(error).__name__})"
+    of_library = isinstance(error, OSError) or module not in _OURS
+    # pymongo says which timeouts are set, whatever it was.
+    told = re.sub(r"\(configured timeouts:[^)]*\)|, Timeout: .*", "", text)
+    for plain, pattern in _PLAIN if of_library else _PLAIN[:1]:
+        if re.search(pattern, told):
+            return f"{plain} ({type(error).__name__})"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 2]} …"
 
 

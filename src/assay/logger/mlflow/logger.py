@@ -215,9 +215,11 @@ class MLflowLogger(BaseLogger):
         name = self.experiment or self.run.project
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            with suppress(self.mlflow.MlflowException):  # another run may have made it just now
+            try:
                 return str(self._client.create_experiment(name, artifacts, _KIND))
-            found = self._client.get_experiment_by_name(name)
+            except self.mlflow.MlflowException:  # another run may have made it just now
+                if (found := self._client.get_experiment_by_name(name)) is None:
+                    raise
         if found.lifecycle_stage != "active":
             raise RuntimeError(
                 f"the experiment {name!r} is deleted in MLflow: restore it, or give another `experiment`"
