@@ -117,7 +117,10 @@ def test_the_converted_configuration_says_the_same() -> None:
         {"type": "StepLR", "priority": 1, "args": {"step_size": 2, "gamma": 0.5}},
     ]
     assert made["loss"] == {"type": "CrossEntropyLoss", "args": {"label_smoothing": 0.1}}
-    assert made["loggers"] == ["TensorBoardLogger"]
+    assert made["loggers"] == [
+        "TensorBoardLogger",
+        {"type": "ElasticLogger", "args": {"url": "http://localhost:9200"}},
+    ]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -241,3 +244,18 @@ for file in Path({str(FOLDER)!r}).glob("*.json"):
 assert not {{"torch", "torchvision", "torchmetrics"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_servers_of_an_older_configuration_go_to_the_loggers_without_their_passwords(tmp_path: Path) -> None:
+    old = json.loads((FOLDER / "project_name.json").read_text())
+    old["logging"]["sacred_logs"] |= {"do": True, "mongo_url": "mongodb://root:example@db:27017", "db_name": "runs"}
+    elk = {"elastic": {"host": "http://elk:9200/", "index": {"name": "experiment-metrics"}}}
+    old["logging"]["infrastructure_logs"]["config"]["elk"] = elk
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert converted(tmp_path / "old.json")["loggers"][1:] == [
+        {"type": "SacredLogger", "args": {"mongo_url": "${env:SACRED_URL}", "database": "runs"}},
+        {"type": "ElasticLogger", "args": {"url": "http://elk:9200", "index": "experiment-metrics"}},
+    ]
+    old["logging"]["infrastructure_logs"]["do"] = False
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert len(converted(tmp_path / "old.json")["loggers"]) == 2

@@ -163,7 +163,8 @@ def _converted(data: Mapping[str, Any], lines: Sequence[_Line]) -> dict[str, Any
     made = _without_empty(made)
     for line in lines:
         if line.answer.to == ("loggers",):
-            made["loggers"] = list(dict.fromkeys([*made.get("loggers", []), *line.answer.value]))
+            before = made.get("loggers", [])
+            made["loggers"] = [*before, *(logger for logger in line.answer.value if logger not in before)]
         elif line.answer.to is not None:
             _put(made, line.answer.to, line.answer.value)
     order = [*Config.model_fields, *made]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from assay.config.components import Kind
 from assay.config.document import At
 from assay.config.monitored import translated
 from assay.config.naming import same_component
+from assay.utils.credentials import credentials_of
 
 __all__ = ["RULES", "Answer", "Old"]
 
@@ -205,20 +207,30 @@ def _system(at: At, value: Any, old: Old) -> Answer:
     return Answer(("logging", "system"), f"{seconds}s" if isinstance(seconds, int) and seconds > 0 else "5s")
 
 
-def _logger(name: str, package: str) -> Handler:
+def _logger(name: str, package: str, arguments: Mapping[str, str] = MappingProxyType({})) -> Handler:
+    """Args: arguments: of the logger, each with its old key below `logging`."""
+
     def handler(at: At, value: Any, old: Old) -> Answer:
-        known = name in old.kinds["logger"].names()
+        if at[1] == "infrastructure_logs":
+            value = value and old.get("logging", "infrastructure_logs", "do")
         if not value and name == "TensorBoardLogger":
             return Answer(("loggers",), [])
         if not value:
             return Answer(None, None, f"leave {name!r} out of loggers")
-        if not known:
+        if name not in old.kinds["logger"].names():
             return Answer(None, None, f'in loggers, as a class of your own for {package}: "mylab.loggers:{name}"')
-        return Answer(("loggers",), [name])
+        found = {key: old.get("logging", *path.split(".")) for key, path in arguments.items()}
+        args = {
+            key: f"${{env:{name.removesuffix('Logger').upper()}_URL}}" if any(credentials_of(text)) else text.rstrip("/")
+            for key, text in found.items()
+            if isinstance(text, str) and text
+        }
+        return Answer(("loggers",), [{"type": name, "args": args} if args else name])
 
     return handler
 
 
+_ELASTIC = "infrastructure_logs.config.elk.elastic"
 _FROM_DATA = _gone("leave it out: it is taken from the dataset")
 _SHUFFLE = _gone("leave it out: training data are shuffled in every epoch, the others never")
 _PINNED = _gone("leave it out: memory is pinned where that helps")
@@ -347,7 +359,9 @@ RULES: dict[str, Handler] = {
     "logging.log_test_images": _images,
     "logging.tensorboard_logs.do": _logger("TensorBoardLogger", "TensorBoard"),
     "logging.tensorboard_logs.*": _OF_LOGGER,
-    "logging.sacred_logs.do": _logger("SacredLogger", "Sacred"),
+    "logging.sacred_logs.do": _logger(
+        "SacredLogger", "Sacred", {"mongo_url": "sacred_logs.mongo_url", "database": "sacred_logs.db_name"}
+    ),
     "logging.sacred_logs.*": _OF_LOGGER,
     "logging.wandb_logs.do": _logger("WandbLogger", "Weights & Biases"),
     "logging.wandb_logs.*": _OF_LOGGER,
@@ -357,6 +371,8 @@ RULES: dict[str, Handler] = {
     "logging.infrastructure_logs.config.time": _system,
     "logging.infrastructure_logs.config.save_dir": _gone("leave it out: it is system.jsonl in the run's folder"),
     "logging.infrastructure_logs.config.metrics": _gone("leave it out: all that the machine tells is measured"),
-    "logging.infrastructure_logs.config.elk": _logger("ElasticLogger", "Elasticsearch"),
+    "logging.infrastructure_logs.config.elk": _logger(
+        "ElasticLogger", "Elasticsearch", {"url": f"{_ELASTIC}.host", "index": f"{_ELASTIC}.index.name"}
+    ),
     "logging.infrastructure_logs.*": _OF_LOGGER,
 }

@@ -43,13 +43,18 @@ def test_lines_are_written_until_the_run_is_over_and_one_at_its_end(tmp_path: Pa
     path = tmp_path / SYSTEM
     lines = lambda: path.read_text().splitlines() if path.exists() else []  # noqa: E731
     sampler.run(0.01, lambda: len(lines()) >= 3, Event())
-    assert len(lines()) == 3
+    assert len(lines()) == 4
     for line in map(json.loads, lines()):
         assert list(line) == ["time", "machine", "run"]
         assert math.isfinite(line["run"]["cpu_percent"])
     over = iter([False])
     sampler.run(3600, lambda: next(over, True), Event())
-    assert len(lines()) == 4
+    assert len(lines()) == 5
+
+
+def test_a_run_that_is_over_before_the_first_measurement_is_measured_once(tmp_path: Path) -> None:
+    Sampler(tmp_path, os.getpid()).run(3600, lambda: True, Event())
+    assert len(read_samples(tmp_path / SYSTEM)) == 1
 
 
 def test_a_full_disk_is_said_once_and_does_not_stop_anything(

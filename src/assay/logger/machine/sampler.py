@@ -41,12 +41,13 @@ class Sampler:
         self._gpus = Paced(self._measure_gpus)
 
     def run(self, every: float, over: Callable[[], bool], stop: Event) -> None:
-        """Write a line every `every` seconds until the run is over, and one at its end."""
-        said = False
+        """Write a line every `every` seconds until the run is over, and one at its end, however short it was."""
+        ended = said = False
         at = time.monotonic() + min(1.0, every)
-        while not over() and not stop.is_set():
+        while not ended:
             while (rest := at - time.monotonic()) > 0 and not over() and not stop.wait(min(rest, 0.25)):
                 pass
+            ended = over() or stop.is_set()
             at = max(at + every, time.monotonic())
             try:
                 self.write()

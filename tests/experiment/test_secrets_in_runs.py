@@ -96,7 +96,7 @@ def test_it_stands_in_no_file_no_output_and_no_command_line(
             seen.add(_command(process))
         time.sleep(0.05)
     assert training.returncode == 0, (tmp_path / "printed").read_text()
-    assert any("assay.logger.courier.process" in command for command in seen)
+    assert any("assay.logger.courier" in command for command in seen)
 
     (run,) = (project / "saved" / "tests").iterdir()
     assert (project / "given.txt").read_text() == f"{URL} {TOKEN}"
