@@ -220,8 +220,9 @@ def _logger(name: str, package: str, arguments: Mapping[str, str] = MappingProxy
         if name not in old.kinds["logger"].names():
             return Answer(None, None, f'in loggers, as a class of your own for {package}: "mylab.loggers:{name}"')
         found = {key: old.get("logging", *path.split(".")) for key, path in arguments.items()}
+        variable = f"${{env:{name.removesuffix('Logger').upper()}_URL}}"
         args = {
-            key: f"${{env:{name.removesuffix('Logger').upper()}_URL}}" if any(credentials_of(text)) else text.rstrip("/")
+            key: variable if any(credentials_of(text)) else text.rstrip("/")
             for key, text in found.items()
             if isinstance(text, str) and text
         }

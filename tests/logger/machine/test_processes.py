@@ -58,11 +58,15 @@ def test_the_run_is_the_trainer_with_its_children_until_it_is_gone() -> None:
 
 
 def test_this_process_and_its_children_are_not_the_run() -> None:
-    with trainer():
+    def counted() -> tuple[int, int]:
         sample = Processes(os.getppid()).sample()
         everyone = {process.pid for process in psutil.Process(os.getppid()).children(recursive=True)}
         ours = {os.getpid(), *(process.pid for process in psutil.Process().children(recursive=True))}
-        assert sample["processes"] == 1 + len(everyone - ours)
+        return sample["processes"], 1 + len(everyone - ours)
+
+    with trainer():
+        # Other tests beside this one start processes and end them.
+        assert any(found == expected for found, expected in (counted() for _ in range(50)))
 
 
 def test_where_the_kernel_lists_no_children_all_processes_are_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
