@@ -169,7 +169,7 @@ class Listening(BaseHTTPRequestHandler):
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
-def test_the_commands_of_the_compose_file_set_the_password_and_import_the_dashboard() -> None:
+def test_the_commands_of_the_compose_file_set_the_password_and_import_the_dashboard(tmp_path: Path) -> None:
     server: Any = HTTPServer(("127.0.0.1", 0), Listening)
     server.asked = []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -181,7 +181,7 @@ def test_the_commands_of_the_compose_file_set_the_password_and_import_the_dashbo
             command = service["command"][0].replace("$$", "$")
             for address in ("elasticsearch:9200", "kibana:5601"):
                 command = command.replace(address, f"127.0.0.1:{server.server_port}")
-            command = command.replace("@/run.ndjson", f"@{FILE}")
+            command = command.replace("@/run.ndjson", f"@{shutil.copy(FILE, tmp_path)}")
             environment = {**os.environ, "ELASTIC_PASSWORD": password, "KIBANA_PASSWORD": password + "2"}
             done = subprocess.run([*service["entrypoint"], command], env=environment, capture_output=True, timeout=60)
             assert done.returncode == 0, done.stderr

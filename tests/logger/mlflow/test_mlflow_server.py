@@ -17,8 +17,11 @@ from assay.logger.courier.launch import start
 from assay.logger.mlflow.logger import MLflowLogger
 from servers import Server, mlflow_server
 
-# Of SQLAlchemy, about MLflow.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("mlflow"),  # one server for them all
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of SQLAlchemy, about MLflow
+]
 
 
 @pytest.fixture(scope="module")
