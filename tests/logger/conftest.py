@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from assay.config.components import Allowed
+from assay.logger.base import RunInfo
 from assay.logger.courier import delivery as module
 from assay.logger.courier.backlog import backlogs
 from assay.logger.courier.cursor import components
 from assay.logger.courier.delivery import Delivery
 from assay.logger.courier.launch import Delivered, start, sync
-from assay.store.journal import JOURNAL, Journal
+from assay.store.journal import JOURNAL, Journal, Record, read
 from assay.store.lock import Lock
 from assay.store.samples import SYSTEM
 
@@ -68,6 +69,14 @@ class Run:
                 self.measured += 1
                 line = {"time": float(self.measured), "machine": {"cpu_percent": self.measured - 1.0}, "run": {}}
                 stream.write(json.dumps(line).encode() + b"\n")
+
+    def info(self, delivered: int = -1, sampled: int = -1) -> RunInfo:
+        """What a logger is started with."""
+        config = json.loads((self.folder / "config.json").read_text())
+        return RunInfo(self.folder, self.folder.name, "digits", "resnet", config, 1700000000.5, delivered, sampled)
+
+    def records(self) -> list[Record]:
+        return list(read(self.folder / JOURNAL))
 
     def lines(self, file: str = "seen.jsonl") -> list[dict[str, Any]]:
         path = self.folder / file

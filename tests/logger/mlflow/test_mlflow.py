@@ -18,7 +18,7 @@ from PIL import Image
 from assay.logger.base import NotTaken, RunInfo
 from assay.logger.mlflow import logger as module
 from assay.logger.mlflow.logger import MLflowLogger
-from assay.store.journal import JOURNAL, Journal, cut, read
+from assay.store.journal import JOURNAL, Journal, cut
 from assay.store.samples import SYSTEM, read_samples
 
 # Of SQLAlchemy, about MLflow.
@@ -55,19 +55,10 @@ def uri(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
-def _info(run: Any, delivered: int = -1, sampled: int = -1) -> RunInfo:
-    config = json.loads((run.folder / "config.json").read_text())
-    return RunInfo(run.folder, run.folder.name, "digits", "resnet", config, 1700000000.5, delivered, sampled)
-
-
 def _open(run: Any, delivered: int = -1, sampled: int = -1, **arguments: Any) -> MLflowLogger:
     logger = MLflowLogger(**arguments)
-    logger.start(_info(run, delivered, sampled))
+    logger.start(run.info(delivered, sampled))
     return logger
-
-
-def _records(run: Any) -> list[Any]:
-    return list(read(run.folder / JOURNAL))
 
 
 def test_every_scalar_of_the_journal_is_there_once_at_its_step_and_time(run: Any, uri: str) -> None:
@@ -77,8 +68,8 @@ def test_every_scalar_of_the_journal_is_there_once_at_its_step_and_time(run: Any
     )
     run.journal.append(phase="test", epoch=1, step=7, samples=9, values={"a": 1e30, "top@5": 0.0}, time=12.5)
     logger = _open(run)
-    logger.log(_records(run)[:3])
-    logger.log(_records(run)[3:])
+    logger.log(run.records()[:3])
+    logger.log(run.records()[3:])
     assert shown(uri, run) == journalled(run.folder)
     assert len(shown(uri, run)) == 1205
     assert ("test/a", 7, 12500, "1e+30") in shown(uri, run)
@@ -89,7 +80,7 @@ def test_records_that_come_again_are_there_once(run: Any, uri: str) -> None:
     run.journal.append(phase="test", epoch=1, step=7, samples=9, values={"a": math.nan, "b": math.inf})
     logger = _open(run)
     for start in (0, 4, 9):
-        logger.log(_records(run)[start:])
+        logger.log(run.records()[start:])
     assert shown(uri, run) == journalled(run.folder)
 
 
@@ -130,11 +121,11 @@ def test_a_run_that_is_killed_after_or_before_any_call_to_mlflow_is_there_once_a
     def deliver(calls: float = math.inf, done: bool = False) -> None:
         logger = MLflowLogger()
         logger._client = Client(calls, done)
-        logger.start(_info(run))
+        logger.start(run.info())
         for name in ("config.json", "transforms.json"):
             logger.file(run.folder / name, name)
-        logger.log(_records(run)[:5])
-        logger.log(_records(run)[5:])
+        logger.log(run.records()[:5])
+        logger.log(run.records()[5:])
         logger.close("completed")
 
     run.append(10)
@@ -156,7 +147,7 @@ def test_of_two_runs_that_a_lost_answer_made_the_one_that_got_nothing_goes(run: 
     logger = _open(run)
     client = mlflow.MlflowClient(uri)
     client.create_run(logger._experiment, tags={"assay.run": run.folder.name})
-    logger.log(_records(run))
+    logger.log(run.records())
     assert len(runs(uri, run)) == 2
     logger.close("completed")
     assert shown(uri, run) == journalled(run.folder)
@@ -170,13 +161,13 @@ def test_after_a_cut_a_new_run_has_what_the_journal_now_holds(run: Any, uri: str
     run.append(5)
     offset = run.journal.offset
     run.append(5)
-    _open(run).log(_records(run))
+    _open(run).log(run.records())
     cut(run.folder, offset, 5)
     run.journal = Journal(run.folder / JOURNAL)
     run.append(new, loss=7.0)
     logger = _open(run, delivered=4)
     if new:
-        logger.log(_records(run)[5:])
+        logger.log(run.records()[5:])
     assert shown(uri, run) == journalled(run.folder)
     assert len(runs(uri, run, deleted=True)) == 1
     assert "config.json" in artifacts(uri, run)
@@ -184,9 +175,9 @@ def test_after_a_cut_a_new_run_has_what_the_journal_now_holds(run: Any, uri: str
 
 def test_what_was_delivered_and_not_confirmed_makes_no_new_run(run: Any, uri: str) -> None:
     run.append(10)
-    _open(run).log(_records(run))
+    _open(run).log(run.records())
     logger = _open(run, delivered=4)
-    logger.log(_records(run)[5:])
+    logger.log(run.records()[5:])
     assert shown(uri, run) == journalled(run.folder)
     assert not runs(uri, run, deleted=True)
 
@@ -206,12 +197,12 @@ def test_a_database_that_was_lost_gets_everything_again(run: Any, uri: str, empt
 def test_a_run_that_somebody_deletes_in_mlflow_comes_back_as_a_new_one(run: Any, uri: str) -> None:
     run.append(6)
     logger = _open(run)
-    logger.log(_records(run)[:3])
+    logger.log(run.records()[:3])
     mlflow.MlflowClient(uri).delete_run(logger._id)
     with pytest.raises(RuntimeError, match="deleted in MLflow"):
-        logger.log(_records(run)[3:])
-    logger.start(_info(run, delivered=2))
-    logger.log(_records(run)[3:])
+        logger.log(run.records()[3:])
+    logger.start(run.info(delivered=2))
+    logger.log(run.records()[3:])
     assert shown(uri, run) == journalled(run.folder)
 
 
@@ -235,7 +226,7 @@ def test_the_status_and_the_times_are_those_of_the_run(run: Any, uri: str, statu
     if status != "running":
         assert found.data.tags["assay.reason"] == "because"
     run.status("running")
-    logger.start(_info(run))
+    logger.start(run.info())
     assert runs(uri, run)[0].info.status == "RUNNING"
 
 
@@ -268,7 +259,7 @@ def test_a_value_that_a_resume_changed_is_told_once_and_shown_as_a_tag(
     run.write("config.json", {"trainer": {"epochs": 9}})
     with caplog.at_level(logging.WARNING):
         logger = _open(run)
-        logger.start(_info(run))
+        logger.start(run.info())
     assert [record.message for record in caplog.records if "trainer.epochs is 9 now" in record.message] != []
     assert len(caplog.records) == 1
     (found,) = runs(uri, run)
@@ -320,8 +311,8 @@ def test_pictures_and_matrices_are_in_the_image_grid_and_numbers_in_json(
     (run.folder / "media" / "note.md").write_text("a < b")
     run.journal.append(phase="validation", epoch=0, step=3, samples=9, values={"loss": 1.0}, media=media, time=5.25)
     logger = _open(run)
-    logger.log(_records(run))
-    logger.log(_records(run))
+    logger.log(run.records())
+    logger.log(run.records())
     images = [path for path in artifacts(uri, run) if path.startswith("images/")]
     assert len(images) == 4
     assert images[2].startswith("images/validation~digits+step+3+timestamp+5250+")
@@ -351,7 +342,7 @@ def test_the_machine_is_shown_under_system_metrics_by_the_seconds_of_the_run(run
     history = mlflow.MlflowClient(uri).get_metric_history(logger._id, "system/machine/cpu_percent_by_core/1")
     assert [(point.step, point.value) for point in history] == [(0, 0.0), (2, 1.0), (4, 2.0)]
     quiet = MLflowLogger(system=False, experiment="quiet")
-    quiet.start(_info(run))
+    quiet.start(run.info())
     quiet.system(samples)
     assert mlflow.MlflowClient(uri).get_run(quiet._id).data.metrics == {}
 
@@ -365,7 +356,7 @@ def test_a_point_that_mlflow_refuses_does_not_keep_the_others_back(
     monkeypatch.setattr(module, "legal", lambda name: name)
     logger = _open(run)
     with pytest.raises(NotTaken) as told:
-        logger.log(_records(run))
+        logger.log(run.records())
     assert told.value.reasons.keys() == {300}
     assert "top@5" in told.value.reasons[300]
     names = [point[0] for point in shown(uri, run)]
@@ -375,7 +366,7 @@ def test_a_point_that_mlflow_refuses_does_not_keep_the_others_back(
 def test_credentials_of_the_address_are_in_no_message(run: Any) -> None:
     logger = MLflowLogger("http://me:hunter22@127.0.0.1:9", token=None)
     with pytest.raises(mlflow.MlflowException) as told:
-        logger.start(_info(run))
+        logger.start(run.info())
     assert "hunter22" not in str(told.value)
     with pytest.raises(mlflow.MlflowException):
         logger.reach()

@@ -19,12 +19,11 @@ import wandb
 from in_wandb import folder_of, journalled, of_type, shown
 from PIL import Image
 
-from assay.logger.base import RunInfo
 from assay.logger.courier.launch import start
 from assay.logger.wandb import logger as module
 from assay.logger.wandb.form import coarser
 from assay.logger.wandb.logger import WandbLogger
-from assay.store.journal import JOURNAL, Journal, cut, read
+from assay.store.journal import JOURNAL, Journal, cut
 from assay.store.samples import SYSTEM, read_samples
 
 
@@ -49,19 +48,10 @@ def run(make_run: Callable[..., Any]) -> Any:
     return make_run("WandbLogger")
 
 
-def _info(run: Any, delivered: int = -1, sampled: int = -1) -> RunInfo:
-    config = json.loads((run.folder / "config.json").read_text())
-    return RunInfo(run.folder, run.folder.name, "digits", "resnet", config, 1700000000.5, delivered, sampled)
-
-
 def _open(run: Any, delivered: int = -1, sampled: int = -1, **arguments: Any) -> WandbLogger:
     logger = WandbLogger(**arguments)
-    logger.start(_info(run, delivered, sampled))
+    logger.start(run.info(delivered, sampled))
     return logger
-
-
-def _records(run: Any) -> list[Any]:
-    return list(read(run.folder / JOURNAL))
 
 
 def test_every_scalar_of_the_journal_is_there_once_at_its_step_and_time(run: Any) -> None:
@@ -71,9 +61,9 @@ def test_every_scalar_of_the_journal_is_there_once_at_its_step_and_time(run: Any
     )
     run.journal.append(phase="test", epoch=1, step=7, samples=9, values={"a": 1e30, "b": 0.0}, time=12.5)
     logger = _open(run)
-    logger.log(_records(run)[:3])
-    logger.log(_records(run)[3:])
-    logger.log(_records(run)[200:])
+    logger.log(run.records()[:3])
+    logger.log(run.records()[3:])
+    logger.log(run.records()[200:])
     logger.close("completed")
     assert shown(run) == journalled(run.folder)
     assert len(shown(run)) == 605
@@ -85,11 +75,11 @@ def test_whoever_starts_again_writes_all_that_was_delivered_anew(run: Any) -> No
     (run.folder / SYSTEM).write_text('{"time": 1700000001.5, "machine": {"cpu_percent": 3}}\n' * 3)
     samples = read_samples(run.folder / SYSTEM)
     logger = _open(run)
-    logger.log(_records(run)[:7])
+    logger.log(run.records()[:7])
     logger.system(samples[:2])
     logger._run.finish()  # W&B lets no two in one process write the same run
     again = _open(run, delivered=4, sampled=samples[0].id)
-    again.log(_records(run)[5:])
+    again.log(run.records()[5:])
     again.system(samples[1:])
     again.close("completed")
     assert shown(run) == journalled(run.folder)
@@ -99,9 +89,9 @@ def test_whoever_starts_again_writes_all_that_was_delivered_anew(run: Any) -> No
 def test_the_same_logger_that_starts_again_does_so_too(run: Any) -> None:
     run.append(10)
     logger = _open(run)
-    logger.log(_records(run)[:7])
-    logger.start(_info(run, delivered=4))
-    logger.log(_records(run)[5:])
+    logger.log(run.records()[:7])
+    logger.start(run.info(delivered=4))
+    logger.log(run.records()[5:])
     logger.close("interrupted")
     assert shown(run) == journalled(run.folder)
     assert of_type(run, "exit")[0]["exit_code"] == 255
@@ -113,14 +103,14 @@ def test_after_a_cut_only_what_the_journal_now_holds_is_shown(run: Any, new: int
     offset = run.journal.offset
     run.append(5)
     first = _open(run)
-    first.log(_records(run))
+    first.log(run.records())
     first.close("interrupted")
     cut(run.folder, offset, 5)
     run.journal = Journal(run.folder / JOURNAL)
     run.append(new, loss=7.0)
     logger = _open(run, delivered=4)
     if new:
-        logger.log(_records(run)[5:])
+        logger.log(run.records()[5:])
     logger.close("completed")
     assert shown(run) == journalled(run.folder)
 
@@ -128,7 +118,7 @@ def test_after_a_cut_only_what_the_journal_now_holds_is_shown(run: Any, new: int
 def test_what_is_whole_is_left_as_it_is(run: Any) -> None:
     run.append(5)
     logger = _open(run)
-    logger.log(_records(run))
+    logger.log(run.records())
     logger.close("completed")
     before = folder_of(run).stat().st_mtime_ns
     _open(run, delivered=4).close("completed")
@@ -196,7 +186,7 @@ def test_pictures_matrices_and_histograms_are_shown_and_a_missing_picture_holds_
     (run.folder / "media" / "table.csv").write_text("a,b\n")
     run.journal.append(phase="validation", epoch=0, step=3, samples=9, values={"loss": 1.0}, media=media)
     logger = _open(run)
-    logger.log(_records(run))
+    logger.log(run.records())
     logger.close("completed")
     (row,) = of_type(run, "history")
     item = row["item"]
@@ -224,7 +214,7 @@ def test_the_machine_is_shown_at_the_times_of_its_samples(run: Any) -> None:
     assert stats["item"] == {"machine.cpu_percent_by_core.0": 1, "machine.cpu_percent_by_core.1": 2}
     assert datetime.fromisoformat(stats["timestamp"]).timestamp() == 1700000001.5
     quiet = WandbLogger(system=False)
-    quiet.start(_info(run))
+    quiet.start(run.info())
     quiet.system(read_samples(run.folder / SYSTEM))
     assert quiet._run is None
 
@@ -282,7 +272,7 @@ def test_wandbs_own_process_may_be_killed_too(run: Any) -> None:
 def test_without_a_key_online_says_what_to_do(run: Any) -> None:
     run.append(1)
     logger = _open(run, mode="online")
-    for call in (logger.reach, lambda: logger.log(_records(run))):
+    for call in (logger.reach, lambda: logger.log(run.records())):
         with pytest.raises(RuntimeError, match="set WANDB_API_KEY, run `wandb login`, or take `mode: offline`"):
             call()
 
