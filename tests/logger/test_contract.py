@@ -23,7 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from assay.config.components import Allowed, find
 from assay.logger import LOGGERS
 from assay.logger.base import BaseLogger, RunInfo
-from assay.store.journal import JOURNAL, Record, read
+from assay.store.journal import JOURNAL, Journal, Record, cut, read
 from assay.store.samples import SYSTEM, read_samples
 
 Points = list[tuple[str, int, float]]
@@ -293,4 +293,43 @@ def test_files_samples_and_heartbeats_may_be_repeated(run: Any, name: str) -> No
         for file in ("config.json", "transforms.json", "code/net.py"):
             courier.logger.file(run.folder / file, file)
     courier.close()
+    assert shown(run, name) == expected(run)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("name", ["CSVLogger", "MLflowLogger", "ParquetLogger", "SacredLogger", "TensorBoardLogger"])
+def test_what_a_resume_has_not_measured_again_yet_is_not_lost(
+    run: Any, name: str, is_killed: bool, begin: Callable[..., Any]
+) -> None:
+    """The journal is shorter than what was delivered while a new courier starts, and files have changed."""
+    run.loggers = [{"type": name, "args": FAR[name].args}]
+    run.write("config.json", {"project": "digits", "name": "resnet", "loggers": run.loggers})
+    run.write("environment.json", {"hostname": "a"})
+
+    def delivered(last: int) -> None:
+        live = begin(run)
+        run.wait_until(lambda: live.delivery.path.exists() and run.cursor(name)["id"] == last)
+        live.stop.set()
+        live.thread.join(30)
+
+    append(run, 9)
+    offset = run.journal.offset
+    append(run, 2)
+    delivered(10)
+    killed = run.cursor(name)
+    append(run, 10)
+    delivered(20)
+    if is_killed:  # after the far end took the last ten, and before that was saved
+        run.write(f"courier/{name}.json", killed)
+    before = run.cursor(name)["files"]["environment.json"]
+    run.write("environment.json", {"hostname": "b"})
+    run.journal.close()
+    cut(run.folder, offset, 9)
+    live = begin(run)
+    run.wait_until(lambda: run.cursor(name)["files"]["environment.json"] != before)
+    run.journal = Journal(run.folder / JOURNAL)
+    append(run, 12)
+    run.wait_until(lambda: run.cursor(name)["id"] == 20)
+    run.status("completed")
+    live.end("completed")
     assert shown(run, name) == expected(run)

@@ -27,7 +27,7 @@ def sync(
     from assay.errors import ConfigError, Place, Problem
     from assay.logger.courier import launch
     from assay.store.run_folder import find_run
-    from assay.utils.discreet import discreet_errors
+    from assay.utils.discreet import discreet_streams
 
     if setting and not logger:
         problem = Problem(
@@ -43,7 +43,7 @@ def sync(
     folders = [find_run(name).path for name in run]
     left = False
     try:
-        with discreet_errors():
+        with discreet_streams():
             done = launch.sync(folders, logger, args=arguments, allowed=allowed, deadline=deadline, follow=follow)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -54,4 +54,5 @@ def sync(
         typer.echo(f"{folder}: {name}: {delivered.sent} records sent{rest}{refused}")
         left = left or bool(str(backlog)) or cursor.status == "failed"
     if left:
+        typer.echo("the same command sends the rest when it can be sent; --deadline SECONDS tries longer", err=True)
         raise typer.Exit(6)

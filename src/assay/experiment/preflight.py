@@ -27,7 +27,7 @@ from assay.experiment.rehearsal import Rehearsed, rehearse
 from assay.schedulers.plan import Stretch, plan, stretches
 from assay.trainer.default import DefaultTrainer
 from assay.utils.devices import choose_device
-from assay.utils.discreet import discreet_errors
+from assay.utils.discreet import discreet_streams
 
 __all__ = ["Preflight", "Report", "preflight", "report"]
 
@@ -222,7 +222,7 @@ def _loggers(checked: Checked) -> dict[str, str]:
             answers[name] = first_line(error)
 
     asked: dict[str, threading.Thread] = {}
-    with discreet_errors():
+    with discreet_streams():
         for number, bound in enumerate(listed(checked, "loggers")):
             name = bound.name if bound.name not in asked else f"{bound.name} ({number})"
             asked[name] = threading.Thread(target=ask, args=(name, number), daemon=True)

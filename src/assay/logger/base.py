@@ -27,6 +27,7 @@ class RunInfo:
         created: when the run was started, seconds since 1970.
         delivered: id of the last record that this logger has confirmed; -1 before the first.
         sampled: id of the last sample that it has confirmed; -1 before the first.
+        cut: where in `journal.cut.jsonl` those begin that were delivered, and that a resume is about to measure again.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class RunInfo:
     created: float = 0.0
     delivered: int = -1
     sampled: int = -1
+    cut: int = 0
 
 
 class NotTaken(Exception):

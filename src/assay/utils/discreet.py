@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from threading import RLock
 from typing import Any
 
 from assay.utils.secrets import conceal
 
-__all__ = ["DiscreetStream", "discreet_errors"]
+__all__ = ["DiscreetStream", "discreet_streams"]
 
 
 @contextmanager
-def discreet_errors() -> Iterator[None]:
-    """Meanwhile sys.stderr shows no secrets: libraries log the addresses that they are given."""
-    if sys.stderr is None:
+def discreet_streams() -> Iterator[None]:
+    """Meanwhile sys.stdout and sys.stderr show no secrets: libraries print the addresses that they are given."""
+    with ExitStack() as stack:
+        for redirect, stream in ((redirect_stdout, sys.stdout), (redirect_stderr, sys.stderr)):
+            if stream is not None:
+                discreet = DiscreetStream(stream)
+                stack.callback(discreet.flush)
+                stack.enter_context(redirect(discreet))
         yield
-        return
-    stream = DiscreetStream(sys.stderr)
-    try:
-        with redirect_stderr(stream):
-            yield
-    finally:
-        stream.flush()
 
 
 class DiscreetStream:

@@ -21,7 +21,7 @@ LOST = (
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (PyMongoError(REFUSED), "nothing listens there (ServerSelectionTimeoutError)"),
+        (PyMongoError(REFUSED), "nothing listens there (127.0.0.1:27017, ServerSelectionTimeoutError)"),
         (ConnectionError_(LOST), "the connection was lost (ConnectionError)"),
         (ConnectionError_("Read timed out. (read timeout=10)"), "it does not answer in time (ConnectionError)"),
         (ConnectionError_("database or disk is full"), "its disk is full (ConnectionError)"),

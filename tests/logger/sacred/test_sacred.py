@@ -304,10 +304,10 @@ def test_samples_of_the_machine_are_metrics_over_seconds(run: Any, base: Any, be
     ]
     (run.folder / SYSTEM).write_text("".join(json.dumps(line) + "\n" for line in lines))
     samples = read_samples(run.folder / SYSTEM)
-    logger = begin(run)
+    logger = begin(run, system=True)
     logger.system(samples)
     logger.system(samples)
-    begin(run, -1, samples[0].id).system(samples[1:])
+    begin(run, -1, samples[0].id, system=True).system(samples[1:])
     shown = {name: [point[:2] for point in points] for name, points in plotted(base).items()}
     assert shown == {
         "system/machine/cpu_percent": [(2, 10.0), (4, 20.0)],

@@ -83,7 +83,7 @@ def test_tensorboards_server_and_reader_show_every_measurement_of_a_run_once(
     config = tiny(
         {
             "metrics": ["Accuracy", "ConfusionMatrix"],
-            "loggers": ["TensorBoardLogger"],
+            "loggers": [{"type": "TensorBoardLogger", "args": {"system": True}}],
             "logging": {"every": "1ba", "images": 4, "histograms": True, "system": "1s"},
         }
     )

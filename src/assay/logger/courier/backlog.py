@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,20 +86,21 @@ class Trouble:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._said: dict[str, str] = {}
+        self._since = time.time()  # what an earlier courier of the run has left does not count
 
     def look(self) -> tuple[list[str], str]:
         """A sentence for each logger that has begun or ceased to fail, and how far those are behind that are."""
         news, behind, last = [], [], last_id(self.folder / JOURNAL)
         for path in sorted((self.folder / "courier").glob("*.json")):
             cursor = Cursor.load(path)
+            if cursor.updated < self._since:
+                continue
             before, now = self._said.get(path.stem, ""), cursor.status
             self._said[path.stem] = now
             if now == "failed" != before:
                 news.append(f"warning: {path.stem} cannot be used and gets nothing: {brief(cursor.error)}")
             elif now == "retrying" != before:
-                news.append(
-                    f"warning: {path.stem} takes no records: {cursor.error}; they are kept and sent when it does"
-                )
+                news.append(f"warning: {path.stem} takes no records: {cursor.error}; they are kept for when it does")
             elif before == "retrying" != now:
                 news.append(f"{path.stem} takes records again")
             count = last - cursor.id

@@ -6,9 +6,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from threading import Event
+from traceback import extract_tb
 from typing import Any
 
 from assay.config.binding import bind
@@ -60,6 +63,9 @@ class Delivery:
         self.sent = 0
         self.moved = time.monotonic()
         """When something was last delivered, by the monotonic clock."""
+        # What the environment holds is hidden by whoever has read it: before any logger of the run says anything.
+        with suppress(ConfigError, OSError, ValueError):
+            load({"loggers": [*read_json(folder / "config.json").get("loggers", ()), asdict(component)]})
         self._refusals = Refusals(self.path.with_suffix(".refused.jsonl"))
         self._confirmed: deque[tuple[float, int, int]] = deque()
         self._started = False
@@ -75,9 +81,10 @@ class Delivery:
             self.cursor = Cursor.load(self.path, self.component.type)
             self.cursor.status, self.cursor.error = "waiting", None
             self.cursor.args = dict(self.component.args)
+            self._save()
             try:
                 self.logger  # noqa: B018 - it is made here
-            except Exception as error:  # a wrong name, a missing package: nothing that gets better by waiting
+            except BaseException as error:  # a wrong name, a missing package: nothing that gets better by waiting
                 self._say("failed", error)
                 return
             self._begin_again()
@@ -91,6 +98,9 @@ class Delivery:
                 return Lock(self.lock)
             except RunBusyError:
                 stop.wait(POLL)
+            except OSError as error:  # a folder that may only be read
+                self._say("failed", error)
+                return None
         return None
 
     def _deliver_all(self, stop: Event) -> None:
@@ -105,7 +115,7 @@ class Delivery:
                     self._close(status)
                     return
                 pause = POLL
-            except Exception as error:  # whatever a logger raises is its own affair: said, and tried again
+            except BaseException as error:  # whatever a logger raises is its own affair: said, and tried again
                 self._say("retrying", error)
                 self._begin_again()
                 pause = min(pause * 2, LONGEST if status is None else LONGEST_AFTER)
@@ -113,7 +123,7 @@ class Delivery:
         if self._started:
             try:
                 self._close(self.final() or "running", LAST)  # there is no time for more files
-            except Exception as error:
+            except BaseException as error:
                 self._say("retrying", error)
 
     @cached_property
@@ -272,7 +282,17 @@ class Delivery:
         project, name = str(config.get("project", "assay")), str(config.get("name", "run"))
         created = float(read_json(self.folder / "status.json").get("created", 0.0))
         delivered = max(self.cursor.id, self.cursor.had)
-        return RunInfo(self.folder, self.folder.name, project, name, config, created, delivered, self.cursor.sample)
+        return RunInfo(
+            self.folder,
+            self.folder.name,
+            project,
+            name,
+            config,
+            created,
+            delivered,
+            self.cursor.sample,
+            self.cursor.cut,
+        )
 
     def _wait(self, pause: float, status: str | None, stop: Event) -> None:
         """Wait, but not on when the run ends: what can be delivered then is, before the deadline."""
@@ -281,20 +301,29 @@ class Delivery:
             if status is None and self.final() is not None:
                 return
 
-    def _say(self, status: str, error: Exception | None) -> None:
+    def _say(self, status: str, error: BaseException | None) -> None:
         """Into the cursor every time, into the log when it changes."""
         before, self.cursor.status = self.cursor.status, status
-        self.cursor.error = reason(error) if error else None
+        place = self._place(error) if error else ""
+        self.cursor.error = reason(error) + place if error else None
         name = self.component.name
         if status == "failed":
             _log.error("%s cannot be used and gets nothing: %s", name, self.cursor.error)
         elif status == "retrying" and before != "retrying":
-            _log.warning("%s failed and is tried again: %s", name, self.cursor.error)
-            if error and (full := in_full(error)) != self.cursor.error:
+            _log.warning("%s failed and is tried again: %s", name, self.cursor.error, exc_info=error if place else None)
+            if error and (full := in_full(error)) + place != self.cursor.error:
                 _log.info("%s said: %s", name, full[:3000])
         elif before == "retrying" and status != "retrying":
             _log.info("%s is delivered to again", name)
         self._save()
+
+    def _place(self, error: BaseException) -> str:
+        """Where a mistake in a logger of the user's own stands: no server that comes back will mend it."""
+        if ":" not in self.component.type or isinstance(error, OSError) or type(error).__module__ != "builtins":
+            return ""
+        frames = extract_tb(error.__traceback__)
+        own = [frame for frame in frames if Path(frame.filename).is_relative_to(self.allowed.root)]
+        return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
     def _save(self) -> None:
         """A full disk costs no more than delivering some records again after a crash."""

@@ -238,13 +238,18 @@ def _ask_to_end(lock: Path) -> bool:
 
 
 def _chosen(folder: Path, logger: str | None, args: Mapping[str, Any]) -> list[Component]:
-    """Those of the configuration, or one that was delivered to before, or a new one: other arguments, another place."""
+    """Those of the configuration, or one that was delivered to before, or a new one: other arguments, another place.
+
+    Arguments for a logger that the run has are laid over the run's own.
+    """
     known = components(read_json(folder / "config.json"))
     if logger is None:
         return known
     named = [component for component in known if logger in (component.name, component.type)]
     if named and not args:
         return named
+    if len(named) == 1:
+        logger, args = named[0].type, {**named[0].args, **args}
     cursors = {path.stem: Cursor.load(path) for path in sorted((folder / "courier").glob("*.json"))}
     for name, cursor in cursors.items():
         if logger in (name, cursor.type) and (not args or cursor.args == args):
@@ -258,7 +263,7 @@ def _environment() -> dict[str, str]:
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environment[name] = "1"
-    home = str(Path(__file__).parents[2])
+    home = str(Path(__file__).parents[3])
     if home not in (*site.getsitepackages(), site.getusersitepackages()):
         paths = [home, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
         environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))

@@ -26,6 +26,7 @@ _PLAIN = (
     ("it has a fault of its own", r"\b50[0-4]\b|[Ii]nternal ?[Ss]erver ?[Ee]rror|InternalError"),
 )
 _OURS = ("assay", "builtins", "__main__")
+_ADDRESS = re.compile(r"(?<![\w.@])(?:\d{1,3}(?:\.\d{1,3}){3}|[A-Za-z][\w-]*(?:\.[\w-]+)*):\d{2,5}\b")
 
 
 def reason(error: BaseException) -> str:
@@ -41,7 +42,8 @@ def reason(error: BaseException) -> str:
     told = re.sub(r"\(configured timeouts:[^)]*\)|, Timeout: .*", "", text)
     for plain, pattern in _PLAIN if of_library else _PLAIN[:1]:
         if re.search(pattern, told):
-            return f"{plain} ({type(error).__name__})"
+            address = _ADDRESS.search(told)
+            return f"{plain} ({f'{address[0]}, ' if address else ''}{type(error).__name__})"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 2]} …"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assay.store.journal import CUT, Record
 
-__all__ = ["Replay"]
+__all__ = ["Replay", "first_of_each"]
 
 
 class Replay:
@@ -20,7 +20,7 @@ class Replay:
     """
 
     def __init__(self, folder: Path, offset: int) -> None:
-        self._records = _first_of_each(folder / CUT, offset)
+        self._records = first_of_each(folder / CUT, offset)
         self._next = next(self._records, None)
 
     def is_same(self, record: Record) -> bool:
@@ -31,8 +31,11 @@ class Replay:
         return self._next is not None and repr(replace(self._next, time=0.0)) == repr(replace(record, time=0.0))
 
 
-def _first_of_each(path: Path, offset: int) -> Iterator[Record]:
-    """What was cut later has ids that came before: it took the place of what had been delivered, and was not."""
+def first_of_each(path: Path, offset: int) -> Iterator[Record]:
+    """The records after `offset`.
+
+    What was cut later has ids that came before: it took the place of what had been delivered, and was not.
+    """
     if not path.exists():
         return
     last = -1

@@ -262,7 +262,7 @@ class MLflowLogger(BaseLogger):
     def _catch_up(self, tags: Mapping[str, str]) -> None:
         """What the courier knows as delivered and this MLflow run has not: a new one, or a database set back."""
         last, sampled = (_last(tags, key)[0] for key in (_LAST, _SAMPLED))
-        self._again(self.log, records_between(self.run.folder, last, self.run.delivered))
+        self._again(self.log, records_between(self.run, last, self.run.delivered))
         if self.shows_system:
             self._again(self.system, samples_between(self.run.folder, sampled, self.run.sampled))
 

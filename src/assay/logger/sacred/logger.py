@@ -58,7 +58,7 @@ class SacredLogger(BaseLogger):
         mongo_url: Annotated[str, MinLen(1)] | None = None,
         database: Annotated[str, MinLen(1)] = "sacred",
         max_points: Annotated[int, Interval(ge=100, le=200_000)] = 20_000,
-        system: bool = True,
+        system: bool = False,
         media: bool = True,
         checkpoint: bool = False,
     ) -> None:

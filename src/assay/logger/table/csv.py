@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
+from assay.logger.again import records_between, samples_between
 from assay.logger.base import BaseLogger, RunInfo
 from assay.logger.table.sheet import MEASUREMENTS, SYSTEM_VALUES, Sheet, rows_of_records, rows_of_samples
-from assay.store.journal import JOURNAL, Record, read
-from assay.store.samples import SYSTEM, Sample, read_samples
+from assay.store.journal import Record
+from assay.store.samples import Sample
 from assay.utils.atomic import read_json, write_json
 
 __all__ = ["CSVLogger", "TableLogger"]
@@ -79,13 +79,13 @@ class TableLogger(BaseLogger):
         write_json(self._path, asdict(self.position))
 
     def _rebuild_measurements(self, last: int) -> None:
-        records = takewhile(lambda record: record.id <= last, read(self.run.folder / JOURNAL))
+        records = records_between(self.run, -1, last)
         self.position.sizes["measurements"] = self.measurements.rebuild(rows_of_records(records))
         self.position.id = last
         self.save()
 
     def _rebuild_system(self, last: int) -> None:
-        samples = takewhile(lambda sample: sample.id <= last, _samples(self.run.folder / SYSTEM))
+        samples = samples_between(self.run.folder, -1, last)
         self.position.sizes["system"] = self.samples.rebuild(rows_of_samples(samples))
         self.position.sample = last
         self.save()
@@ -110,10 +110,3 @@ class _CSVSheet(Sheet):
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
         return text.getvalue().encode()
-
-
-def _samples(path: Path) -> Iterator[Sample]:
-    last = -1
-    while found := read_samples(path, last):
-        yield from found
-        last = found[-1].id

@@ -6,16 +6,16 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+from assay.logger.again import records_between
 from assay.logger.base import BaseLogger, RunInfo
 from assay.logger.tensorboard.event_file import Position, append, create
 from assay.logger.tensorboard.values import charts, hyperparameters, medium, session_end, text_of_file
-from assay.store.journal import JOURNAL, Record, read
+from assay.store.journal import Record
 from assay.store.samples import SYSTEM, Sample, read_samples
 from assay.utils.atomic import read_json
 
@@ -37,7 +37,7 @@ class TensorBoardLogger(BaseLogger):
             run, and how long the training took, as "system/training/seconds", by its steps.
     """
 
-    def __init__(self, system: bool = True) -> None:
+    def __init__(self, system: bool = False) -> None:
         self.shows_system = system
 
     def start(self, run: RunInfo) -> None:
@@ -106,7 +106,7 @@ class TensorBoardLogger(BaseLogger):
         for name in self.position.files:
             yield from self._of_file(name)
         self.position.id = self.position.sample = self.position.second = self.position.step = -1
-        for record in takewhile(lambda record: record.id <= last, read(self.run.folder / JOURNAL)):
+        for record in records_between(self.run, -1, last):
             yield from self._of_record(record)
             self.position.id = record.id
         while self.shows_system and (

@@ -113,7 +113,7 @@ class WandbLogger(BaseLogger):
 
     def log(self, records: Sequence[Record]) -> None:
         self._open()
-        self._rows(records_between(self.run.folder, self._state.last, records[0].id - 1))
+        self._rows(records_between(self.run, self._state.last, records[0].id - 1))
         self._rows(records)
         self._state.save(self.folder)
 
@@ -164,7 +164,7 @@ class WandbLogger(BaseLogger):
         for name in (*FIRST, *LAST, "code/"):
             if (path := self.run.folder / name).exists():
                 self._file(path, name)
-        self._rows(records_between(self.run.folder, self._state.last, self.run.delivered))
+        self._rows(records_between(self.run, self._state.last, self.run.delivered))
         if self.shows_system and not self._run.resumed:
             for sample in samples_between(self.run.folder, -1, self.run.sampled):
                 self._stats(sample)
