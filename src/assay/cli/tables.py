@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from assay.store.index import RunSummary
+from assay.store.journal import last_id
 from assay.store.run_folder import RunFolder
 from assay.utils.atomic import read_json
 
@@ -133,9 +134,15 @@ def print_run(run: RunFolder, *, as_json: bool) -> None:
         print(f"note         {stamp}")
     for name, target in checkpoints.items():
         print(f"checkpoint   {name}" + (f" -> {target}" if target != name else ""))
+    records, behind = last_id(run.journal) + 1, False
     for name, cursor in cursors.items():
         trouble = f" ({brief(cursor['error'])})" if cursor.get("error") else ""
         refused = f", {cursor['refused']} refused" if cursor.get("refused") else ""
-        print(f"logger       {name}: {cursor.get('id', -1) + 1} records{refused}{trouble}")
+        count = cursor.get("id", -1) + 1
+        of = f" of {records}" if count < records else ""
+        print(f"logger       {name}: {count}{of} records{refused}{trouble}")
+        behind = behind or count < records
+    if behind:
+        print(f"to send      assay sync {run.path}")
     print()
     _print_values(run, status)
