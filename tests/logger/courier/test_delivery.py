@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -278,3 +279,29 @@ def test_two_deliveries_to_one_logger_take_turns(run: Any, begin: Callable[..., 
     run.append(1)
     second.end("completed")
     assert run.seen("record") == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_mistake_in_a_logger_of_ones_own_is_told_with_its_place(
+    make_run: Callable[..., Any], begin: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = make_run("own_loggers:Mistaken")
+    run.append(1)
+    live = begin(run)
+    run.wait_until(lambda: live.delivery.cursor.status == "retrying")
+    live.stop.set()
+    live.thread.join(30)
+    error = run.cursor("own_loggers.Mistaken")["error"]
+    assert re.fullmatch(r"AttributeError: 'RunInfo' object has no attribute 'foldr' \(own_loggers\.py:\d+\)", error)
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_a_logger_that_wants_to_end_the_process_is_tried_again_like_any_other(
+    make_run: Callable[..., Any], begin: Callable[..., Any]
+) -> None:
+    run = make_run("own_loggers:Leaving")
+    run.append(1)
+    live = begin(run)
+    run.wait_until(lambda: live.delivery.cursor.status == "retrying")
+    live.stop.set()
+    live.thread.join(30)
+    assert "SystemExit" in run.cursor("own_loggers.Leaving")["error"]

@@ -15,6 +15,7 @@ import pytest
 from assay.errors import RunBusyError
 from assay.logger.courier import launch
 from assay.logger.courier.backlog import Backlog, Trouble
+from assay.logger.courier.cursor import Cursor
 from assay.logger.courier.launch import Courier, stop, wait
 from assay.store.journal import JOURNAL, Journal, cut, read
 from assay.store.lock import is_held
@@ -276,3 +277,13 @@ def test_only_a_logger_that_prints_gets_the_standard_output(make_run: Callable[.
         assert (descriptor is not None) is expected
         if descriptor is not None:
             os.close(descriptor)
+
+
+def test_what_an_earlier_courier_has_left_is_no_news(make_run: Callable[..., Any]) -> None:
+    run = make_run(WITNESS)
+    Cursor(WITNESS, id=3, status="retrying", error="gone").save(run.folder / "courier" / f"{NAME}.json")
+    time.sleep(0.01)
+    trouble = Trouble(run.folder)
+    assert trouble.look() == ([], "")
+    Cursor(WITNESS, id=3, status="retrying", error="again").save(run.folder / "courier" / f"{NAME}.json")
+    assert "takes no records: again" in trouble.look()[0][0]

@@ -117,3 +117,12 @@ def test_a_mistake_in_the_logger_that_is_named_is_one_of_the_command_and_leaves_
     with pytest.raises(ConfigError, match=said):
         run.sync(logger, args=args)
     assert list((run.folder / "courier").iterdir()) == []
+
+
+def test_arguments_for_a_logger_that_the_run_has_are_laid_over_its_own(make_run: Callable[..., Any]) -> None:
+    run = make_run({"type": WITNESS, "args": {"failures": 1}})
+    run.append(2)
+    (name,) = run.sync(WITNESS, args={"to": "other.jsonl"})
+    assert name == f"{NAME}-2"
+    assert run.cursor(name)["args"] == {"failures": 1, "to": "other.jsonl"}
+    assert run.seen("record", "other.jsonl") == [0, 1]

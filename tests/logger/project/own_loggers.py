@@ -103,3 +103,13 @@ class Forgetful(Witness):
     """May lose what it confirmed."""
 
     resend_seconds = 30.0
+
+
+class Mistaken(Witness):
+    def log(self, records: Sequence[Record]) -> None:
+        raise ValueError(self.run.foldr)  # type: ignore[attr-defined]
+
+
+class Leaving(Witness):
+    def log(self, records: Sequence[Record]) -> None:
+        raise SystemExit(3)
