@@ -22,7 +22,7 @@ from omniboard import install, missing, omniboard_server
 from servers import mongo_server
 
 ROOT = Path(__file__).parents[3]
-LOGGER = {"type": "SacredLogger", "args": {"mongo_url": "${env:MONGO_URL}"}}
+LOGGER = {"type": "SacredLogger", "args": {"mongo_url": "${env:MONGO_URL}", "system": True}}
 
 pytestmark = [
     pytest.mark.slow,
