@@ -8,7 +8,6 @@ nothing else is loaded (`weights_only=True`).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -21,6 +20,7 @@ import torch
 
 from assay.errors import CheckpointError, StorageError
 from assay.utils.atomic import fsync_folder, read_json, write_json
+from assay.utils.digest import sha256_of
 
 __all__ = ["Checkpoint", "Checkpoints"]
 
@@ -203,9 +203,7 @@ class Checkpoints:
 
 
 def _facts(file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"bytes": file.stat().st_size, "sha256": digest}
+    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from assay.logger.courier.cursor import Cursor, components
 from assay.store.journal import JOURNAL, last_id
 from assay.store.samples import SYSTEM, last_sample
 from assay.utils.atomic import read_json
+from assay.utils.digest import sha256_of
 
-__all__ = ["FIRST", "LAST", "Backlog", "Trouble", "backlogs", "brief", "files_of", "sha256"]
+__all__ = ["FIRST", "LAST", "Backlog", "Trouble", "backlogs", "brief", "files_of"]
 
 FIRST = ("config.json", "transforms.json", "environment.json", "measurements.json")
 LAST = ("output.log", "status.json")
@@ -41,7 +41,7 @@ class Backlog:
 def backlogs(folder: Path, names: Iterable[str] | None = None) -> dict[str, Backlog]:
     """Of these loggers (by the names of their cursors), or of those that the run has."""
     last, sample = last_id(folder / JOURNAL), last_sample(folder / SYSTEM)
-    sums = {name: sha256(path) for path, name in files_of(folder)}
+    sums = {name: sha256_of(path) for path, name in files_of(folder)}
     found = {}
     if names is None:
         names = [component.name for component in components(read_json(folder / "config.json"))]
@@ -69,11 +69,6 @@ def files_of(folder: Path) -> Iterator[tuple[Path, str]]:
     for name in LAST:
         if (folder / name).is_file():
             yield folder / name, name
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class Trouble:

@@ -20,7 +20,7 @@ from assay.config.load import load
 from assay.errors import ConfigError, Problem, RunBusyError
 from assay.logger import LOGGERS
 from assay.logger.base import BaseLogger, NotTaken, RunInfo
-from assay.logger.courier.backlog import FIRST, LAST, files_of, sha256
+from assay.logger.courier.backlog import FIRST, LAST, files_of
 from assay.logger.courier.cursor import Component, Cursor
 from assay.logger.courier.reasons import in_full, reason
 from assay.logger.courier.refused import Refusals
@@ -30,6 +30,7 @@ from assay.store.lock import Lock
 from assay.store.samples import SYSTEM, Sample, read_samples
 from assay.store.tail import Tail
 from assay.utils.atomic import read_json
+from assay.utils.digest import sha256_of
 from assay.utils.secrets import conceal
 
 __all__ = ["Delivery"]
@@ -186,7 +187,7 @@ class Delivery:
             self._confirm()
         # Files come when nothing else waits: numbers first.
         moved = moved or bool(samples) or next(self._code, False)
-        if self.cursor.status != "waiting" or not self.cursor.updated:
+        if self.cursor.status != "waiting":
             self._say("waiting", None)
         if self.final() is None and time.monotonic() - self._beat > BEAT:
             self.logger.beat()
@@ -268,7 +269,7 @@ class Delivery:
                 yield True
 
     def _file(self, path: Path, name: str) -> bool:
-        digest = sha256(path)
+        digest = sha256_of(path)
         if self.cursor.files.get(name) == digest:
             return False
         self.logger.file(path, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import posixpath
@@ -26,6 +25,7 @@ from assay.logger.mlflow.form import LONGEST_NAME, LONGEST_VALUE, environment_ta
 from assay.store.journal import Record
 from assay.store.samples import Sample
 from assay.utils.atomic import read_json
+from assay.utils.digest import sha256_of
 
 __all__ = ["MLflowLogger"]
 
@@ -171,7 +171,7 @@ class MLflowLogger(BaseLogger):
             raise NotTaken(refused)
 
     def file(self, path: Path, name: str) -> None:
-        if self._sent.get(name) == _digest(path):
+        if self._sent.get(name) == sha256_of(path):
             return
         # Code comes as a hundred small files: with one request after the other a slow server takes minutes.
         code = self._files("code") if name.startswith("code/") else {}
@@ -326,7 +326,7 @@ class MLflowLogger(BaseLogger):
 
     def _send_files(self, paths: Mapping[str, Path]) -> None:
         """Those that have changed since, several at a time."""
-        digests = {name: _digest(path) for name, path in sorted(paths.items())}
+        digests = {name: sha256_of(path) for name, path in sorted(paths.items())}
         new = {name: digest for name, digest in digests.items() if self._sent.get(name) != digest}
 
         def send(name: str) -> None:
@@ -347,10 +347,6 @@ class MLflowLogger(BaseLogger):
             return read_json(self.run.folder / "status.json").get(key, default)
         except (OSError, ValueError):
             return default
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _last(tags: Mapping[str, str], key: str = _LAST) -> tuple[int, str]:

@@ -10,19 +10,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Interval, MinLen
 
+from assay.logger.again import records_between, samples_between
 from assay.logger.base import BaseLogger, RunInfo
 from assay.logger.heat_map import heat_map
 from assay.logger.sacred import facts
 from assay.logger.sacred.thinning import Series, moment
-from assay.store.journal import JOURNAL, Record, last_id, read
+from assay.store.journal import JOURNAL, Record, last_id
 from assay.store.run_folder import FINAL
-from assay.store.samples import SYSTEM, Sample, read_samples
+from assay.store.samples import SYSTEM, Sample
 from assay.utils.atomic import read_json
 
 if TYPE_CHECKING:
@@ -182,14 +182,10 @@ class SacredLogger(BaseLogger):
         self._pending: dict[str, None] = {}
         self._whole = last_id(self.run.folder / JOURNAL) >= self.run.delivered
         if self._whole:
-            for record in takewhile(lambda record: record.id <= self.run.delivered, read(self.run.folder / JOURNAL)):
+            for record in records_between(self.run, -1, self.run.delivered):
                 self._add(record)
-        last = -1
-        while last < self.run.sampled and (samples := read_samples(self.run.folder / SYSTEM, last)):
-            for sample in samples if self.shows_system else ():
-                if sample.id <= self.run.sampled:
-                    self._add_sample(sample)
-            last = samples[-1].id
+        for sample in samples_between(self.run.folder, -1, self.run.sampled) if self.shows_system else ():
+            self._add_sample(sample)
         self.position = (self.run.delivered, self.run.sampled)
 
     def _restore(self) -> None:

@@ -20,6 +20,7 @@ from assay.logger.sacred.client import (
 )
 from assay.logger.sacred.package import MongoObserver
 from assay.logger.sacred.thinning import Points, Series, moment
+from assay.utils.digest import sha256_of
 
 __all__ = ["MongoRuns"]
 
@@ -266,8 +267,7 @@ class _File:
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, path
-        with path.open("rb") as stream:
-            self.digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        self.digest = sha256_of(path)
         self.identity = _identity(name, self.digest)
 
     def chunks(self) -> Iterator[bytes]:

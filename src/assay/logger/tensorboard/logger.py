@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,13 +10,14 @@ from pathlib import Path
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from assay.logger.again import records_between
+from assay.logger.again import records_between, samples_between
 from assay.logger.base import BaseLogger, RunInfo
 from assay.logger.tensorboard.event_file import Position, append, create
 from assay.logger.tensorboard.values import charts, hyperparameters, medium, session_end, text_of_file
 from assay.store.journal import Record
-from assay.store.samples import SYSTEM, Sample, read_samples
+from assay.store.samples import Sample
 from assay.utils.atomic import read_json
+from assay.utils.digest import sha256_of
 
 __all__ = ["TensorBoardLogger"]
 
@@ -73,7 +73,7 @@ class TensorBoardLogger(BaseLogger):
     def file(self, path: Path, name: str) -> None:
         if name not in (*_TEXTS, "measurements.json") and not name.startswith("code/"):
             return
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_of(path)
         known = self.position.files.get(name)
         if known == digest:
             return
@@ -109,16 +109,9 @@ class TensorBoardLogger(BaseLogger):
         for record in records_between(self.run, -1, last):
             yield from self._of_record(record)
             self.position.id = record.id
-        while self.shows_system and (
-            samples := [
-                sample
-                for sample in read_samples(self.run.folder / SYSTEM, self.position.sample)
-                if sample.id <= sampled
-            ]
-        ):
-            for sample in samples:
-                yield from self._of_sample(sample)
-            self.position.sample = samples[-1].id
+        for sample in samples_between(self.run.folder, -1, sampled) if self.shows_system else ():
+            yield from self._of_sample(sample)
+            self.position.sample = sample.id
 
     def _remove_others(self) -> None:
         for path in self.folder.glob("events.out.tfevents.*"):
