@@ -62,10 +62,11 @@ def train(
 
     from rich.console import Console
 
-    from assay.experiment.training import Request, start, take_up
+    from assay.experiment import resuming
+    from assay.experiment.training import Request, start
 
     request = Request(whole, allowed, Console(quiet=quiet), objects, tuple(allow_change), preflight)
-    folder, built = start(request) if before is None else take_up(before, request)
+    folder, built = start(request) if before is None else resuming.resume(before, request)
     return Run(folder, allowed, objects, built)
 
 

@@ -1,4 +1,4 @@
-"""One training from a configuration to its result, in a run folder; and the same one resumed."""
+"""One training from a configuration to its result, in a run folder."""
 
 from __future__ import annotations
 
@@ -13,28 +13,26 @@ from rich.console import Console
 
 from assay.config.check import Checked
 from assay.config.components import Allowed
-from assay.errors import Interrupted, RunBusyError
+from assay.errors import Interrupted
 from assay.experiment.build import Built, build
-from assay.experiment.changes import differences, refuse_inexact
 from assay.experiment.explaining import origins
 from assay.experiment.failures import explained
-from assay.experiment.findings import placed
 from assay.experiment.output import Output
 from assay.experiment.preflight import preflight
 from assay.logger.courier import launch
 from assay.store.environment import environment, snapshot_code
-from assay.store.journal import Journal, cut
+from assay.store.journal import Journal
 from assay.store.lock import Lock
 from assay.store.run_folder import RunFolder
-from assay.trainer import snapshot
 from assay.trainer.checkpoint import Checkpoints
 from assay.trainer.display import Display
+from assay.trainer.measured import measurements
 from assay.trainer.signals import Signals
 from assay.trainer.writer import Writer
 from assay.utils.atomic import write_json
 from assay.utils.secrets import concealed_in
 
-__all__ = ["Request", "start", "take_up"]
+__all__ = ["Request", "carry_out", "describe", "start"]
 
 # A run ends at most ten seconds after its last step, on a busy machine too: what comes after the courier (the end of a
 # Python with torch, for one) has the rest of them. Where the last evaluation takes all of that time, it has two.
@@ -65,64 +63,15 @@ def start(request: Request) -> tuple[RunFolder, Built]:
     run = RunFolder.create(Path(config.folder), config.project, config.name)
     lock = Lock(run.lock)
     try:
-        _describe(run, checked, built, request)
+        describe(run, checked, built, request)
         run.write_status("running", created=time.time(), stamps=_stamps(checked, request))
-        _run(run, Journal(run.journal), checked, built, request, f"run {run.path}")
+        carry_out(run, Journal(run.journal), checked, built, request, f"run {run.path}")
     finally:
         lock.release()
     return run, built
 
 
-def take_up(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
-    """Go on with a run from its newest checkpoint that verifies.
-
-    Raises:
-        RunBusyError: another process holds the run, or it is complete and is not asked for more epochs.
-        CheckpointError: there are checkpoints and none can be used.
-    """
-    lock = Lock(run.lock)
-    try:
-        before, checked = run.read_config(), request.checked
-        # These hold what was chosen, and the configuration says auto.
-        chosen = ("host.device", "host.threads", "host.memory_format")
-        changed = [change for change in differences(before, checked.complete) if change[0] not in chosen]
-        with placed(checked):
-            refuse_inexact(changed, request.allow_change)
-        for key, old, new in changed:
-            request.console.print(f"changed: {key}: {old!r} -> {new!r}", markup=False, highlight=False)
-        built = build(checked)
-        trainer = built.trainer
-        Checkpoints(run.checkpoints).clean()
-        checkpoint, faults = Checkpoints(run.checkpoints).newest()
-        for fault in faults:
-            request.console.print(f"warning: {fault}", markup=False, highlight=False)
-        position = {"offset": 0, "next_id": 0}
-        if checkpoint is not None:
-            names = [name for name in ("model", "ema", "training") if checkpoint.has(name)]
-            tensors = {name: checkpoint.tensors(name, trainer.device) for name in names}
-            snapshot.restore(trainer, tensors, checkpoint.state)
-            Checkpoints(run.checkpoints).relink(trainer.monitor.best_step, checkpoint.step)
-            position = checkpoint.state["journal"]
-        if trainer.finished and run.read_status().get("state") == "completed":
-            progress = trainer.progress
-            raise RunBusyError(
-                f"{run.path} is complete (epoch {progress.epoch} of {trainer.epochs}, step {progress.step})",
-                hint="it stopped early; to go on: --set trainer.args.early_stopping.patience=N"
-                if trainer.monitor.exhausted
-                else "to go on, ask for more: --set trainer.args.epochs=N",
-            )
-        cut(run.path, position["offset"], position["next_id"])
-        _describe(run, checked, built, request)
-        resumed = [*run.read_status().get("resumed", []), {"time": time.time(), "step": trainer.progress.step}]
-        run.write_status("running", reason="", resumed=resumed)
-        head = f"resumed {run.path} at step {trainer.progress.step}"
-        _run(run, Journal(run.journal, position["next_id"]), checked, built, request, head)
-    finally:
-        lock.release()
-    return run, built
-
-
-def _run(run: RunFolder, journal: Journal, checked: Checked, built: Built, request: Request, head: str) -> None:
+def carry_out(run: RunFolder, journal: Journal, checked: Checked, built: Built, request: Request, head: str) -> None:
     """Train with everything around it: courier, signals, display, and a final status whatever happens.
 
     Args:
@@ -183,14 +132,14 @@ def _wait(courier: launch.Courier, run: RunFolder, display: Display) -> None:
             display.note(f"{name}: {backlog.cursor.refused} were refused; see {run.courier / name}.refused.jsonl")
 
 
-def _describe(run: RunFolder, checked: Checked, built: Built, request: Request) -> None:
+def describe(run: RunFolder, checked: Checked, built: Built, request: Request) -> None:
     """Write all that says what this run is, before its first step."""
     complete = {**checked.complete, "host": {**checked.complete["host"], **built.host}}
     write_json(run.config, complete)
     write_json(run.origin, origins(checked))
     write_json(run.environment, {**environment(request.allowed.root), "device": built.host["device"]})
     write_json(run.transforms, concealed_in({"dataset": asdict(built.data.info), **built.data.describe()}))
-    write_json(run.measurements, built.trainer.measurements())
+    write_json(run.measurements, measurements(built.trainer))
     files = tuple(Path(file) for file in sorted({place.file for place in checked.places.values()}))
     snapshot_code(request.allowed.root, run.code, tuple(file for file in files if file.is_file()))
 

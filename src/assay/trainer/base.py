@@ -14,15 +14,16 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from assay.config.components import nearest
 from assay.data.loaders.base import BaseLoader
-from assay.errors import ConfigError, DataError, NonFiniteError, Problem
-from assay.model.accumulators import accumulator_dtype
+from assay.errors import ConfigError, DataError, Problem
 from assay.model.losses.weighting import loss_is_sum, loss_total
 from assay.model.metrics.collection import MetricSet
 from assay.schedulers.sequence import Sequence as SchedulerSequence
 from assay.trainer.attachments import Attachments
 from assay.trainer.batches import count_samples, split_batch, to_device
+from assay.trainer.gradients import prepare_gradients, weight_of, window_scale
+from assay.trainer.guard import refuse_loss
+from assay.trainer.measured import judge, require_measured
 from assay.trainer.monitor import EarlyStopping, Monitor
 from assay.trainer.state import Parts, Progress, StepResult, due
 from assay.trainer.writer import Writer
@@ -94,7 +95,7 @@ class BaseTrainer(ABC):
         phases = ["train", "validation", "test"] + (["batch"] if parts.logging_every.unit == "ba" else [])
         sums = loss_is_sum(self.loss)
         self.metrics = {phase: MetricSet(parts.metrics, self.device, loss_is_sum=sums) for phase in phases}
-        self._require_measured()
+        require_measured(self)
         self.schedulers = SchedulerSequence(
             parts.schedulers,
             self.optimizer,
@@ -134,13 +135,13 @@ class BaseTrainer(ABC):
             with self.autocast():
                 result = self.train_step(self.to_device(micro))
             self.check_finite(result)
-            # The share of the window, and not the weight itself, keeps the size of float16 gradients.
-            loss = result.loss if self.accumulate == 1 else loss_total(result.loss, self._weight(result) / total)
             results.append(result)
-            weight = self._weight(result)
+            weight = weight_of(result, self.device)
+            # The share of the window, and not the weight itself, keeps the size of float16 gradients.
+            loss = result.loss if self.accumulate == 1 else loss_total(result.loss, weight / total)
             if self.accumulate == 1 or isinstance(weight, Tensor) or weight:  # else the gradient of nothing, 0 / 0
                 torch.autograd.backward(self.scaler.scale(loss))
-        self.step_optimizer(self._window_scale(results, total))
+        self.step_optimizer(window_scale(self, results, total))
         return results
 
     # What a subclass may use
@@ -151,28 +152,16 @@ class BaseTrainer(ABC):
 
     def step_optimizer(self, scale: float | Tensor = 1.0) -> None:
         """Scale the gradients, check and clip them, and let the optimizer step."""
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if self.scaler.is_enabled():
-            self.scaler.unscale_(self.optimizer)
-        if gradients and not (isinstance(scale, float) and scale == 1.0):
-            factor = scale.to(gradients[0].dtype) if isinstance(scale, Tensor) else scale
-            torch._foreach_mul_(gradients, factor)
-        reads = self.reads_numbers and not self.scaler.is_enabled()
-        if gradients and (self.clip is not None or reads):
-            norm = nn.utils.get_total_norm(gradients)
-            if reads and not math.isfinite(norm.item()):
-                self._non_finite("the gradient is not finite", self._first_bad_gradient())
-            if self.clip is not None:
-                torch._foreach_mul_(gradients, (self.clip / (norm + 1e-6)).clamp(max=1.0))
+        prepare_gradients(self, scale)
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
     def check_finite(self, result: StepResult) -> None:
         """Stop before the update where the loss is not finite; on a GPU the numbers are checked when they are read."""
         # A micro-batch of which no target counts has the mean of nothing, and adds nothing.
-        counts = isinstance(self._weight(result), Tensor) or self._weight(result) != 0
-        if self.reads_numbers and counts and not math.isfinite(result.loss.item()):
-            self._non_finite(f"the loss is {result.loss.item()}", "")
+        weight = weight_of(result, self.device)
+        if self.reads_numbers and (isinstance(weight, Tensor) or weight):
+            refuse_loss(self, result.loss)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         kinds = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -247,20 +236,6 @@ class BaseTrainer(ABC):
         every = self.epochs * len(self.parts.train_data)
         return min(every, self.max_steps or every)
 
-    def measurements(self) -> dict[str, dict[str, str | None]]:
-        """Of every name that is recorded: its unit, what it measures, which direction is better."""
-        rate: dict[str, str | None] = {"unit": "1", "what": "learning rate of the last update", "better": None}
-        groups = len(self.optimizer.param_groups)
-        names = ["learning_rate"] if groups == 1 else [f"learning_rate/{number}" for number in range(groups)]
-        found: dict[str, dict[str, str | None]] = {}
-        for phase, metrics in self.metrics.items():
-            found |= {f"{phase}/{name}": facts for name, facts in metrics.measurements().items()}
-            if phase in ("train", "batch"):
-                found |= {f"{phase}/{name}": rate for name in names}
-        absent = {"validation"} if self.parts.validation_data is None else set()
-        absent |= {"test"} if self.parts.test_data is None else set()
-        return {name: facts for name, facts in found.items() if name.partition("/")[0] not in absent}
-
     @property
     def _at_max_steps(self) -> bool:
         return self.max_steps is not None and self.progress.step >= self.max_steps
@@ -310,34 +285,12 @@ class BaseTrainer(ABC):
         if parts.test_data is not None and due(parts.testing_every, progress, end_of_epoch):
             writer.record(self, "test", self.evaluate(parts.test_data, "test"))
             measured.append("test")
-        improved = judged in measured and self._judge(measured)
+        improved = judged in measured and judge(self, measured)
         epoch = progress.epoch
         save = last or self.monitor.exhausted or due(writer.saving.every, progress, end_of_epoch)
         if end_of_epoch:
             progress.epoch, progress.batch = epoch + 1, 0
         writer.after_update(self, measured, epoch=epoch, improved=improved, save=save)
-
-    def _require_measured(self) -> None:
-        """A monitored name that nothing measures is found before the training, not after its first epoch."""
-        known = self.measurements()
-        name = self.monitor.name
-        # A metric may give several numbers, `name/key`, that are not known before there are any.
-        if not any(name == listed or name.startswith(listed + "/") for listed in known):
-            near = nearest(name, known)
-            hint = f"did you mean {near!r}?" if near else ""
-            expected = ", ".join(sorted(known))
-            problem = Problem("monitor names what nothing measures", None, "trainer.args.monitor", name, expected, hint)
-            raise ConfigError.of(problem)
-
-    def _judge(self, measured: Sequence[str]) -> bool:
-        """Whether the monitored value, just measured, is the best so far."""
-        progress = self.progress
-        progress.monitored = progress.last[self.monitor.name]
-        improved = self.monitor.update(progress.monitored, progress.epoch, progress.step)
-        if improved:
-            progress.best_samples = progress.samples
-            progress.best = {n: v for n, v in progress.last.items() if n.partition("/")[0] in measured}
-        return improved
 
     def _test_best(self, writer: Writer) -> None:
         """Test the best weights (the last ones where none was best), unless they were tested when they were made."""
@@ -354,41 +307,6 @@ class BaseTrainer(ABC):
         self.evaluated_model.load_state_dict(trained)
         at = Progress(epoch=monitor.best_epoch, step=monitor.best_step, samples=progress.best_samples)
         progress.best |= writer.record(self, "test", metrics, at)
-
-    def _weight(self, result: StepResult) -> float | Tensor:
-        weight = result.count if result.weight is None else result.weight
-        # A count divided by a count is float32 in torch, which would cost half of a float64 gradient's digits.
-        return weight.to(accumulator_dtype(self.device)) if isinstance(weight, Tensor) else weight
-
-    def _window_scale(self, results: Sequence[StepResult], total: int) -> float | Tensor:
-        """What makes the sum of the micro-batches' gradients that of the whole batch."""
-        if self.accumulate == 1:
-            return 1.0
-        if loss_is_sum(self.loss):
-            return float(total)
-        weight: float | Tensor = 0.0
-        for result in results:
-            weight = weight + self._weight(result)
-        return total / weight if isinstance(weight, Tensor) or weight else 1.0
-
-    def _non_finite(self, what: str, where: str) -> None:
-        progress = self.progress
-        data = self.parts.train_data
-        size = data.batch_size or 1
-        positions = data.order(progress.epoch)[progress.batch * size : (progress.batch + 1) * size]
-        rows = data.samples.indices[positions].tolist()
-        raise NonFiniteError(
-            f"{what} at step {progress.step} (epoch {progress.epoch}, batch {progress.batch}); the update was not made",
-            where=where,
-            found=f"samples {', '.join(str(row) for row in rows[:8])}{', …' if len(rows) > 8 else ''}",
-            hint="lower the learning rate, clip the gradient (`trainer.args.clip`), or look at these samples",
-        )
-
-    def _first_bad_gradient(self) -> str:
-        for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                return f"{name}.grad"
-        return ""
 
 
 def _require(holds: bool, name: str, found: Any, expected: str) -> None:
