@@ -13,6 +13,7 @@ AssayError                  70  a bug in assay, when nothing more exact fits
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "Problem",
     "RunBusyError",
     "StorageError",
+    "room",
 ]
 
 
@@ -153,11 +155,39 @@ class StorageError(AssayError):
     exit_code = 6
 
     @classmethod
-    def writing(cls, path: Path, error: OSError) -> StorageError:
+    def writing(cls, path: Path, error: OSError, needed: int | None = None) -> StorageError:
+        """`needed` is in bytes."""
         return cls(
             f"could not write {path}: {error.strerror or error}",
             hint="free some space, or choose another `folder` in the configuration",
+            found=room(path, needed),
         )
+
+
+def room(path: Path, needed: int | None = None) -> str:
+    """What is free where `path` is or would be, and what is needed of it (bytes): `12 MB free, 48 MB needed`."""
+    texts = []
+    for folder in (path, *path.absolute().parents):
+        try:
+            facts = os.statvfs(folder)
+        except OSError:
+            continue
+        texts.append(f"{_size(facts.f_bavail * facts.f_frsize)} free")
+        if facts.f_files and not facts.f_favail:
+            texts.append("no free inodes")
+        break
+    if needed is not None:
+        texts.append(f"{_size(needed)} needed")
+    return ", ".join(texts)
+
+
+def _size(count: int) -> str:
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    value = float(count)
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        del units[0]
+    return f"{value:.0f} {units[0]}" if value >= 10 or units[0] == "bytes" else f"{value:.1f} {units[0]}"
 
 
 class RunBusyError(AssayError):

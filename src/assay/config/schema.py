@@ -245,7 +245,7 @@ class Checkpoints(Section):
     """What is saved to go on from, and to keep."""
 
     every: ByTraining = Field(default=Duration(1, "ep"), description="How often.")
-    keep_last: int = Field(default=2, ge=1, description="How many of the newest are kept.")
+    keep_last: int = Field(default=2, ge=1, description="How many of the newest are kept, two at least.")
     keep_best: int = Field(default=1, ge=0, description="How many of the best by `monitor` are kept.")
 
 

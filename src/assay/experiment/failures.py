@@ -21,8 +21,11 @@ def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
     if isinstance(error, AssayError):
         return error
     crash = conceal("".join(traceback.format_exception(error)))
-    (run.path / "crash.txt").write_text(crash, encoding="utf-8")
-    kept = f"the traceback is in {run.path / 'crash.txt'}"
+    try:
+        (run.path / "crash.txt").write_text(crash, encoding="utf-8")
+        kept = f"the traceback is in {run.path / 'crash.txt'}"
+    except OSError as full:
+        kept = f"the traceback could not be kept: {full.strerror}"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return out_of_memory(error)
     if "does not have a deterministic implementation" in str(error):

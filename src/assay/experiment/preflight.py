@@ -123,7 +123,7 @@ def report(done: Preflight) -> Report:
         epochs=math.ceil(trainer.updates / len(data.train)),
         steps=trainer.updates,
         checkpoint=rehearsed.state_bytes,
-        checkpoints_kept=config.checkpoints.keep_last + config.checkpoints.keep_best + 1,
+        checkpoints_kept=max(2, config.checkpoints.keep_last) + config.checkpoints.keep_best + 1,
         free_disk=shutil.disk_usage(folder).free,
         folder=config.folder,
         learning_rate=_learning_rate(done),

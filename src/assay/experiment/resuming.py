@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
-from assay.errors import RunBusyError
+from assay.errors import CheckpointError, RunBusyError
 from assay.experiment.build import Built, build
 from assay.experiment.changes import differences, refuse_inexact
 from assay.experiment.findings import placed
@@ -15,7 +17,7 @@ from assay.store.run_folder import RunFolder
 from assay.trainer import snapshot
 from assay.trainer.checkpoint import Checkpoints
 
-__all__ = ["resume"]
+__all__ = ["journal_position", "resume"]
 
 
 def resume(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
@@ -37,8 +39,8 @@ def resume(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
             request.console.print(f"changed: {key}: {old!r} -> {new!r}", markup=False, highlight=False)
         built = build(checked)
         trainer = built.trainer
-        Checkpoints(run.checkpoints).clean()
         checkpoint, faults = Checkpoints(run.checkpoints).newest()
+        Checkpoints(run.checkpoints).clean()  # not before: where none can be used nothing is changed
         for fault in faults:
             request.console.print(f"warning: {fault}", markup=False, highlight=False)
         position = {"offset": 0, "next_id": 0}
@@ -47,7 +49,7 @@ def resume(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
             tensors = {name: checkpoint.tensors(name, trainer.device) for name in names}
             snapshot.restore(trainer, tensors, checkpoint.state)
             Checkpoints(run.checkpoints).relink(trainer.monitor.best_step, checkpoint.step)
-            position = checkpoint.state["journal"]
+            position = journal_position(checkpoint.state)
         if trainer.finished and run.read_status().get("state") == "completed":
             progress = trainer.progress
             raise RunBusyError(
@@ -61,7 +63,26 @@ def resume(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
         resumed = [*run.read_status().get("resumed", []), {"time": time.time(), "step": trainer.progress.step}]
         run.write_status("running", reason="", resumed=resumed)
         head = f"resumed {run.path} at step {trainer.progress.step}"
+        head += "" if checkpoint else ", for it had no checkpoint yet"
         carry_out(run, Journal(run.journal, position["next_id"]), checked, built, request, head)
     finally:
         lock.release()
     return run, built
+
+
+def journal_position(state: Mapping[str, Any]) -> dict[str, int]:
+    """Where a checkpoint says that the journal ended.
+
+    Raises:
+        CheckpointError: it does not say so.
+    """
+    position = state.get("journal")
+    held = position if isinstance(position, dict) else {}
+    offset, number = held.get("offset"), held.get("next_id")
+    if not (type(offset) is int and type(number) is int and min(offset, number) >= 0):
+        raise CheckpointError(
+            "the checkpoint does not say where the journal ended",
+            found=str(position)[:200],
+            expected='{"offset": BYTES, "next_id": NUMBER} under "journal" in state.json',
+        )
+    return {"offset": offset, "next_id": number}

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from assay.config.check import Checked
 from assay.config.components import Allowed
-from assay.errors import Interrupted
+from assay.errors import Interrupted, StorageError
 from assay.experiment.build import Built, build
 from assay.experiment.explaining import origins
 from assay.experiment.failures import explained
@@ -29,7 +29,7 @@ from assay.trainer.display import Display
 from assay.trainer.measured import measurements
 from assay.trainer.signals import Signals
 from assay.trainer.writer import Writer
-from assay.utils.atomic import write_json
+from assay.utils.atomic import storing, write_json
 from assay.utils.secrets import concealed_in
 
 __all__ = ["Request", "carry_out", "describe", "start"]
@@ -103,8 +103,11 @@ def carry_out(run: RunFolder, journal: Journal, checked: Checked, built: Built, 
             if shown is not error:
                 output.line("".join(traceback.format_exception(error)).rstrip())
             output.line(f"{state}: {shown}")
-            writer.write_status(trainer, state, reason=str(shown).splitlines()[0])
-            run.write_log(f"{state}: {shown}")
+            try:
+                writer.write_status(trainer, state, reason=str(shown).splitlines()[0])
+                run.write_log(f"{state}: {shown}")
+            except StorageError as full:  # told beside what stopped the run, and not in its place
+                display.note(f"warning: {full.message}")
             raise shown from (error if shown is not error else error.__cause__)
         else:
             output.give_back()
@@ -135,13 +138,14 @@ def _wait(courier: launch.Courier, run: RunFolder, display: Display) -> None:
 def describe(run: RunFolder, checked: Checked, built: Built, request: Request) -> None:
     """Write all that says what this run is, before its first step."""
     complete = {**checked.complete, "host": {**checked.complete["host"], **built.host}}
-    write_json(run.config, complete)
-    write_json(run.origin, origins(checked))
-    write_json(run.environment, {**environment(request.allowed.root), "device": built.host["device"]})
-    write_json(run.transforms, concealed_in({"dataset": asdict(built.data.info), **built.data.describe()}))
-    write_json(run.measurements, measurements(built.trainer))
     files = tuple(Path(file) for file in sorted({place.file for place in checked.places.values()}))
-    snapshot_code(request.allowed.root, run.code, tuple(file for file in files if file.is_file()))
+    with storing(run.path):
+        write_json(run.config, complete)
+        write_json(run.origin, origins(checked))
+        write_json(run.environment, {**environment(request.allowed.root), "device": built.host["device"]})
+        write_json(run.transforms, concealed_in({"dataset": asdict(built.data.info), **built.data.describe()}))
+        write_json(run.measurements, measurements(built.trainer))
+        snapshot_code(request.allowed.root, run.code, tuple(file for file in files if file.is_file()))
 
 
 def _stamps(checked: Checked, request: Request) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from assay.errors import StorageError
+from assay.errors import StorageError, room
 from assay.utils.atomic import fsync_folder, read_json, write_json
 
 __all__ = ["CUT", "JOURNAL", "Journal", "Record", "cut", "encoded", "last_id", "read"]
@@ -176,9 +176,10 @@ class Journal:
                 raise StorageError(
                     f"could not write {self.path}: the disk took {written} of {len(lines)} bytes",
                     hint="free some space, then resume the run",
+                    found=room(self.path, len(lines)),
                 )
         except OSError as error:
-            raise StorageError.writing(self.path, error) from error
+            raise StorageError.writing(self.path, error, len(lines)) from error
         self._offset += len(lines)
 
     def sync(self) -> None:

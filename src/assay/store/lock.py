@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 from assay.errors import RunBusyError
+from assay.utils.atomic import storing
 
 __all__ = ["Lock", "is_held"]
 
@@ -21,12 +22,14 @@ class Lock:
 
     Raises:
         RunBusyError: another process holds it (the message names it).
+        StorageError: the file cannot be opened or written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         # Not inherited by a program that is started, e.g. the courier; for processes that are forked see below.
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with storing(path):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -35,8 +38,9 @@ class Lock:
                 f"{path.parent} is in use by {_holder(path)}", hint="wait for it, stop it, or start another run"
             ) from None
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "command": sys.argv}
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, orjson.dumps(holder), 0)
+        with storing(path):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, orjson.dumps(holder), 0)
         _held.add(self)
 
     def release(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import ConfigError, Problem, StorageError
-from assay.utils.atomic import read_json, write_json
+from assay.utils.atomic import read_json, storing, write_json
 from assay.utils.secrets import conceal
 
 __all__ = ["RunFolder", "find_run"]
@@ -62,11 +62,16 @@ class RunFolder:
         return run
 
     def write_status(self, state: str, **facts: Any) -> None:
-        """Replace status.json: `state` is running, completed, interrupted or failed; the other facts are kept."""
+        """Replace status.json: `state` is running, completed, interrupted or failed; the other facts are kept.
+
+        Raises:
+            StorageError: the disk refuses; the status before is as it was.
+        """
         if "reason" in facts:
             facts["reason"] = conceal(str(facts["reason"]))
         status = {**self.read_status(), "state": state, **facts, "updated": time.time()}
-        write_json(self.status, status)
+        with storing(self.status):
+            write_json(self.status, status)
 
     def read_status(self) -> dict[str, Any]:
         try:
@@ -78,7 +83,11 @@ class RunFolder:
         return dict(read_json(self.config))
 
     def write_log(self, text: str) -> None:
-        with self.log.open("a", encoding="utf-8") as stream:
+        """
+        Raises:
+            StorageError: the disk refuses.
+        """
+        with storing(self.log), self.log.open("a", encoding="utf-8") as stream:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {conceal(text)}\n")
 
 

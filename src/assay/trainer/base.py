@@ -185,6 +185,7 @@ class BaseTrainer(ABC):
         """
         data, progress = self.parts.train_data, self.progress
         self.attachments.folder = writer.run.media
+        writer.begin(self)
         while not self.finished:
             self.model.train()
             if progress.batch == 0:
@@ -302,11 +303,13 @@ class BaseTrainer(ABC):
                 writer.record(self, "test", self.evaluate(test, "test"))
             return
         trained = copy.deepcopy(self.evaluated_model.state_dict())
-        self.evaluated_model.load_state_dict(writer.weights("best", self.device))
+        weights, at = writer.best(self)
+        self.evaluated_model.load_state_dict(weights)
         metrics = self.evaluate(test, "test")
         self.evaluated_model.load_state_dict(trained)
-        at = Progress(epoch=monitor.best_epoch, step=monitor.best_step, samples=progress.best_samples)
-        progress.best |= writer.record(self, "test", metrics, at)
+        values = writer.record(self, "test", metrics, at)
+        if at.step == monitor.best_step:
+            progress.best |= values
 
 
 def _require(holds: bool, name: str, found: Any, expected: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from assay.errors import CheckpointError
 from assay.trainer.optimizer import load_named_state, named_state
 from assay.trainer.state import Progress
 
@@ -49,7 +50,23 @@ def take(trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any]) -> None:
-    """Put a trainer where `take` found it."""
+    """Put a trainer where `take` found it.
+
+    Raises:
+        CheckpointError: the checkpoint holds other than this trainer's state; the trainer is of no more use then.
+    """
+    try:
+        _restore(trainer, tensors, state)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
+        raise CheckpointError(
+            "the checkpoint does not fit this run",
+            found=f"{type(error).__name__}: {' '.join(str(error).split())[:400]}",
+            expected=f"the state of {type(trainer.model).__name__} and what trains it",
+            hint="check what was changed in the configuration and the code since",
+        ) from error
+
+
+def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any]) -> None:
     trainer.model.load_state_dict(tensors["model"])
     training = tensors["training"]
     # The schedulers build torch's own on the optimizer, which changes its rates: the optimizer's state comes after.

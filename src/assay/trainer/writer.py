@@ -12,7 +12,7 @@ from torch import Tensor
 
 from assay.config.schema import Checkpoints as CheckpointSettings
 from assay.config.schema import Logging
-from assay.errors import Interrupted, NonFiniteError
+from assay.errors import Interrupted, NonFiniteError, StorageError
 from assay.model.accumulators import read_numbers
 from assay.model.metrics.collection import MetricSet
 from assay.model.metrics.reading import Reading
@@ -24,15 +24,19 @@ from assay.trainer.attachments import checked, write_content
 from assay.trainer.batches import first_images
 from assay.trainer.checkpoint import Checkpoint, Checkpoints
 from assay.trainer.display import Display
+from assay.trainer.finite import not_finite
 from assay.trainer.media import write_histograms, write_images, write_matrix
 from assay.trainer.recorder import Recorder
 from assay.trainer.signals import Signals
 from assay.trainer.state import Progress, due
+from assay.utils.atomic import storing
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
 
 __all__ = ["Writer"]
+
+_PATIENCE = 3
 
 
 class Writer:
@@ -66,6 +70,12 @@ class Writer:
         self._before = float(run.read_status().get("seconds", 0.0))
         self._started = time.monotonic()
         self._warned: set[str] = set()
+        self._never_finite: set[str] = set()
+        self._refused = 0  # saves in a row
+
+    def begin(self, trainer: BaseTrainer) -> None:
+        """Before the first step: a mask of -inf is not finite by intention, and stays so."""
+        self._never_finite = set(not_finite(snapshot.take(trainer)[0]))
 
     def after_step(self, trainer: BaseTrainer, readings: Sequence[Reading]) -> None:
         """Count, and record the window of steps if it is due."""
@@ -113,7 +123,9 @@ class Writer:
                 hint="lower the learning rate, or clip the gradient (`trainer.args.clip`)",
             )
         if write:
-            self.recorder.record(phase, progress, values, self._media(trainer, phase, metrics, progress))
+            with storing(self.run.media):
+                media = self._media(trainer, phase, metrics, progress)
+            self.recorder.record(phase, progress, values, media)
         full = {f"{phase}/{name}": value for name, value in values.items()}
         for name, value in full.items():
             if not math.isfinite(value) and name not in self._warned:
@@ -149,25 +161,60 @@ class Writer:
             )
 
     def save(self, trainer: BaseTrainer, measured: Sequence[str], best: bool) -> None:
-        """Write a checkpoint; one with weights that are not finite is never written."""
-        for name, parameter in trainer.model.named_parameters():
-            if not torch.isfinite(parameter).all():
-                raise NonFiniteError(
-                    f"{name} is not finite at step {trainer.progress.step}; no checkpoint was written",
-                    hint="resume from the last checkpoint with a lower learning rate",
-                )
-        self.recorder.flush()
-        self.journal.sync()
-        tensors, state = snapshot.take(trainer)
-        state["journal"] = {"offset": self.journal.offset, "next_id": self.journal.next_id}
-        monitor = trainer.monitor
-        value = trainer.progress.last.get(monitor.name, math.nan)
-        judged = monitor.name.partition("/")[0] in measured and math.isfinite(value)
-        self.checkpoints.save(trainer.progress.step, tensors, state, value if judged else None, best=best)
+        """Write a checkpoint; one with numbers that are not finite is never written.
 
-    def weights(self, name: str, device: torch.device) -> Mapping[str, Tensor]:
-        """The weights that a checkpoint was evaluated with: the moving average, where there is one."""
-        return evaluated_weights(self.checkpoints.load(name), device)
+        The disk may refuse twice in a row: it is told, and the training goes on with the checkpoint before.
+
+        Raises:
+            NonFiniteError: a weight, a buffer or the optimizer's state is not finite.
+            StorageError: the disk refused for the third time, or the run is about to end.
+        """
+        tensors, state = snapshot.take(trainer)
+        if bad := [name for name in not_finite(tensors) if name not in self._never_finite]:
+            raise NonFiniteError(
+                f"{bad[0]} is not finite at step {trainer.progress.step}; no checkpoint was written",
+                found=", ".join(bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else ""),
+                hint="resume from the last checkpoint with a lower learning rate",
+            )
+        self.recorder.flush()
+        progress, monitor = trainer.progress, trainer.monitor
+        value = progress.last.get(monitor.name, math.nan)
+        judged = monitor.name.partition("/")[0] in measured and math.isfinite(value)
+        facts = {name: getattr(progress, name) for name in ("epoch", "batch", "samples")}
+        facts["monitor"] = f"{monitor.direction} {monitor.name}"
+        try:
+            self.journal.sync()
+            state["journal"] = {"offset": self.journal.offset, "next_id": self.journal.next_id}
+            self.checkpoints.save(progress.step, tensors, state, value if judged else None, best=best, **facts)
+        except StorageError as error:
+            self._refused += 1
+            if self._refused == _PATIENCE or trainer.finished or self.signals.received:
+                raise
+            room = f" ({error.found})" if error.found else ""
+            kept = f"{error.hint.partition('; ')[2]}; " if "; " in error.hint else ""
+            told = f"warning: {error.message}{room}; {kept}training goes on ({self._refused} of {_PATIENCE})"
+            self.display.note(told)
+            self.run.write_log(told)
+        else:
+            self._refused = 0
+
+    def best(self, trainer: BaseTrainer) -> tuple[Mapping[str, Tensor], Progress]:
+        """The weights that the best value was measured with (a moving average, where there is one), and where that was.
+
+        Where a full disk has refused the best, it is told, and the best of those that were saved takes its place.
+        """
+        checkpoint, monitor = self.checkpoints.load("best"), trainer.monitor
+        weights = evaluated_weights(checkpoint, trainer.device)
+        if checkpoint.step == monitor.best_step:
+            samples = trainer.progress.best_samples
+            return weights, Progress(epoch=monitor.best_epoch, step=monitor.best_step, samples=samples)
+        manifest = checkpoint.manifest
+        self.display.note(
+            f"warning: the best weights, of step {monitor.best_step}, could not be saved; "
+            f"those of step {manifest.step} are tested"
+        )
+        epoch = manifest.epoch - (manifest.batch == 0)  # the checkpoint stands where the next begins
+        return weights, Progress(epoch=epoch, step=manifest.step, samples=manifest.samples)
 
     def write_status(self, trainer: BaseTrainer, state: str, **facts: Any) -> None:
         """Where the run stands, for `assay runs` and for people."""
@@ -194,7 +241,8 @@ class Writer:
         values = {n: v for n, v in trainer.progress.last.items() if n.partition("/")[0] in measured}
         self.display.measured(epoch, trainer.progress.step, values, seconds, improved)
         timing = {"epoch": epoch, "step": trainer.progress.step, "seconds": seconds, "samples": new}
-        append_sample(self.run.system, {"time": time.time(), "training": timing})
+        with storing(self.run.system):
+            append_sample(self.run.system, {"time": time.time(), "training": timing})
 
     def _media(
         self, trainer: BaseTrainer, phase: str, metrics: MetricSet, progress: Progress

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-__all__ = ["fsync_folder", "read_json", "write_bytes", "write_json"]
+from assay.errors import StorageError
+
+__all__ = ["fsync_folder", "read_json", "storing", "write_bytes", "write_json"]
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """
+    Raises:
+        StorageError: what is done inside met a disk that refuses; `path` is the file that it is told of.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError.writing(path, error) from error
 
 
 def fsync_folder(folder: Path) -> None:

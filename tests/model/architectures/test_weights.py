@@ -130,13 +130,13 @@ class Payload:
 def test_code_in_a_file_is_named_and_not_run(tmp_path, fresh, legacy):
     file = tmp_path / "weights.pt"
     torch.save({"state_dict": Payload(tmp_path / "ran")}, file, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(CheckpointError, match=r"holds code \((posix|nt)\.system\)"):
+    with pytest.raises(CheckpointError, match=r"contains code \((posix|nt)\.system\)"):
         load_weights(fresh, file)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_whole_pickled_model_is_refused(tmp_path, fresh):
-    with pytest.raises(CheckpointError, match=r"holds code \(assay\.model\.architectures\.mlp\.MLP\)"):
+    with pytest.raises(CheckpointError, match=r"contains code \(assay\.model\.architectures\.mlp\.MLP\)"):
         load_weights(fresh, saved(tmp_path, MLP(2, (2,))))
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from assay.errors import CheckpointError
+from assay.utils.tensor_file import load
 
 __all__ = ["load_weights"]
 
 _NESTED = ("state_dict", "model_state_dict", "model", "net")
+_DEEPEST = 4
 _SHOWN = 10
 
 
@@ -32,7 +32,7 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Any], sour
     Raises:
         CheckpointError: the file is missing, damaged, holds code, or holds other than this model's weights.
     """
-    content = weights if isinstance(weights, Mapping) else _read(Path(weights))
+    content = weights if isinstance(weights, Mapping) else load(Path(weights))
     source = source or ("" if isinstance(weights, Mapping) else str(weights))
     own: dict[str, Any] = model.state_dict()
     state = _without_prefixes(_state_in(content, source), own)
@@ -69,43 +69,19 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Any], sour
         )
     try:
         model.load_state_dict(state)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError("the model refuses the weights", where=source, found=str(error)) from error
 
 
-def _read(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        hint = "paths are relative to the folder that the command is run in"
-        raise CheckpointError("there is no such file of weights", where=str(path), hint=hint) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged file fails in any way that a zip archive or a pickle can
-        foreign = re.search(r"Unsupported (?:global|operand|class)[^\n]*?((?:\w+\.)+\w+)", str(error), re.IGNORECASE)
-        if foreign:
-            raise CheckpointError(
-                f"the file holds code ({foreign[1]}) and was refused; nothing of it was run",
-                where=str(path),
-                expected="tensors and plain types",
-                hint="save the weights alone: torch.save(model.state_dict(), path)",
-            ) from error
-        raise CheckpointError(
-            "the file of weights cannot be read",
-            where=str(path),
-            found=f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}",
-            expected="a file written by torch.save",
-        ) from error
-
-
 def _state_in(content: Any, source: str) -> Mapping[str, Any]:
-    """The state dict in what a file holds: itself, or one level down."""
-    if isinstance(content, Mapping):
-        if content and any(isinstance(value, Tensor) for value in content.values()):
-            return content
-        for name in _NESTED:
-            if isinstance(content.get(name), Mapping):
-                return _state_in(content[name], source)
+    """The state dict in what a file holds: itself, or what one of the names leads to."""
+    held = content
+    for _ in range(_DEEPEST):
+        if not isinstance(held, Mapping):
+            break
+        if all(isinstance(name, str) for name in held) and any(isinstance(value, Tensor) for value in held.values()):
+            return held
+        held = next((held[name] for name in _NESTED if isinstance(held.get(name), Mapping)), None)
     holds = f"the keys {_listed(map(str, content))}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
     raise CheckpointError(
         "the file holds no weights",
@@ -123,7 +99,7 @@ def _without_prefixes(state: Mapping[str, Any], own: Mapping[str, Any]) -> Order
     clean = OrderedDict((bare[name].removeprefix(extra), value) for name, value in state.items())
     # Modules read their version here and convert what an older one wrote.
     metadata = getattr(state, "_metadata", None) or getattr(own, "_metadata", None)
-    if metadata is not None:
+    if isinstance(metadata, Mapping):
         versions = {
             f"{name}.".replace("_orig_mod.", "").removeprefix(extra).rstrip("."): value
             for name, value in metadata.items()

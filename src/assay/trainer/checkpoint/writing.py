@@ -1,0 +1,122 @@
+"""Writing a checkpoint: a hidden folder, every file synced, the manifest last, the folder synced, one rename, the
+parent synced. Killed or refused by the disk anywhere, the checkpoint is whole or it is not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+from torch import Tensor
+
+from assay.errors import room
+from assay.store.manifest import MANIFEST, encoded
+from assay.trainer.checkpoint.reading import STATE
+from assay.utils.atomic import fsync_folder
+
+__all__ = ["NoRoomError", "publish", "size_of"]
+
+
+class NoRoomError(OSError):
+    """The disk has less free than is needed; nothing was written."""
+
+
+def publish(target: Path, tensors: Mapping[str, Any], state: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write the files and the manifest under another name and give them the name `target`, which is free.
+
+    Raises:
+        NoRoomError: there is too little room.
+        OSError: the disk refuses; nothing new is left.
+    """
+    plain = orjson.dumps(dict(state), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    folder = target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = size_of(tensors) + len(plain)
+    if shutil.disk_usage(folder).free < needed:
+        raise NoRoomError(room(folder, needed))
+    temporary = folder / f".tmp-{target.name}-{secrets.token_hex(3)}"
+    try:
+        temporary.mkdir()
+        files = {
+            f"{name}.pt": _write(temporary / f"{name}.pt", partial(torch.save, held)) for name, held in tensors.items()
+        }
+        files[STATE] = _write(temporary / STATE, lambda sink: sink.write(plain))
+        content = encoded({**facts, "files": files})
+        _write(temporary / MANIFEST, lambda sink: sink.write(content))
+        fsync_folder(temporary)
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    fsync_folder(folder)
+
+
+class _Sink:
+    """A file that sums what is written to it.
+
+    An error is kept and raised at the end: through torch's own writer it would come out as something else.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor, self.sum, self.bytes = descriptor, hashlib.sha256(), 0
+        self.error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        size = len(view)
+        try:
+            while self.error is None and len(view):
+                written = os.write(self.descriptor, view)
+                self.sum.update(view[:written])
+                self.bytes += written
+                view = view[written:]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def _write(path: Path, fill: Callable[[_Sink], object]) -> dict[str, Any]:
+    """Make a file, sync it, and return what the manifest says of it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        sink = _Sink(descriptor)
+        fill(sink)
+        if sink.error is not None:
+            raise sink.error
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return {"bytes": sink.bytes, "sha256": sink.sum.hexdigest()}
+
+
+def size_of(tensors: Any) -> int:
+    """Bytes that the files will have, about: every storage once, and what is written beside it."""
+    storages = {}
+    count = 0
+    for tensor in _tensors(tensors):
+        count += 1
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr() or id(tensor)] = storage.nbytes()
+    return sum(storages.values()) + 400 * count + 4096
+
+
+def _tensors(held: Any) -> Iterator[Tensor]:
+    if isinstance(held, Tensor):
+        yield held
+    elif isinstance(held, Mapping):
+        for part in held.values():
+            yield from _tensors(part)
+    elif isinstance(held, list | tuple):
+        for part in held:
+            yield from _tensors(part)
