@@ -205,7 +205,7 @@ class Interrupted(AssayError):
     signal = 2
 
     @classmethod
-    def by(cls, signal: int, message: str, hint: str) -> Interrupted:
+    def by(cls, signal: int, message: str, hint: str = "") -> Interrupted:
         error = cls(message, hint=hint)
         error.signal = signal
         error.exit_code = 130 if signal == 2 else 143  # SIGUSR1 too is a scheduler that wants the machine back

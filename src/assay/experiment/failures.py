@@ -8,7 +8,7 @@ from types import FrameType
 import torch
 from torch import nn
 
-from assay.errors import AssayError, ConfigError, MemoryExhaustedError, Problem
+from assay.errors import AssayError, ConfigError, Interrupted, MemoryExhaustedError, Problem
 from assay.experiment.layers import first_line
 from assay.store.run_folder import RunFolder
 from assay.utils.secrets import conceal
@@ -16,10 +16,12 @@ from assay.utils.secrets import conceal
 __all__ = ["explained", "out_of_memory"]
 
 
-def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
+def explained(error: BaseException, model: nn.Module, run: RunFolder) -> AssayError:
     """The error to show for `error`; its traceback is kept in `crash.txt` of the run folder."""
     if isinstance(error, AssayError):
         return error
+    if isinstance(error, KeyboardInterrupt):  # where no handler of ours stands, as in a thread of a host program
+        return Interrupted.by(2, "stopped by Ctrl-C; the last checkpoint holds", f"assay train --resume {run.path}")
     crash = conceal("".join(traceback.format_exception(error)))
     try:
         (run.path / "crash.txt").write_text(crash, encoding="utf-8")
@@ -47,7 +49,7 @@ def explained(error: Exception, model: nn.Module, run: RunFolder) -> AssayError:
     )
 
 
-def out_of_memory(error: Exception) -> MemoryExhaustedError:
+def out_of_memory(error: BaseException) -> MemoryExhaustedError:
     return MemoryExhaustedError(
         f"the device is out of memory: {first_line(error)}",
         hint="raise `trainer.args.accumulate`: the update stays the same, in smaller pieces",
@@ -64,5 +66,5 @@ def _layer(frames: list[FrameType], model: nn.Module) -> str | None:
     return None
 
 
-def _line(error: Exception) -> int:
+def _line(error: BaseException) -> int:
     return list(traceback.walk_tb(error.__traceback__))[-1][1]

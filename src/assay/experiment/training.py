@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,12 @@ from assay.store.run_folder import RunFolder
 from assay.trainer.checkpoint import Checkpoints
 from assay.trainer.display import Display
 from assay.trainer.measured import measurements
-from assay.trainer.signals import Signals
+from assay.trainer.signals import Signals, Stopped
 from assay.trainer.writer import Writer
 from assay.utils.atomic import storing, write_json
 from assay.utils.secrets import concealed_in
 
-__all__ = ["Request", "carry_out", "describe", "start"]
+__all__ = ["Request", "carry_out", "describe", "ending", "start"]
 
 # A run ends at most ten seconds after its last step, on a busy machine too: what comes after the courier (the end of a
 # Python with torch, for one) has the rest of them. Where the last evaluation takes all of that time, it has two.
@@ -58,25 +59,44 @@ def start(request: Request) -> tuple[RunFolder, Built]:
         AssayError: the configuration, the data, or what happened during the run.
     """
     checked = request.checked
-    built = build(checked, preflight(checked).data if request.preflight else None)
-    config = checked.config
-    run = RunFolder.create(Path(config.folder), config.project, config.name)
-    lock = Lock(run.lock)
-    try:
-        describe(run, checked, built, request)
-        run.write_status("running", created=time.time(), stamps=_stamps(checked, request))
-        carry_out(run, Journal(run.journal), checked, built, request, f"run {run.path}")
-    finally:
-        lock.release()
+    with Signals(interruptible=True) as signals:
+        built = build(checked, preflight(checked).data if request.preflight else None)
+        config = checked.config
+        run = RunFolder.create(Path(config.folder), config.project, config.name)
+        lock = Lock(run.lock)
+        try:
+            run.write_status("running", created=time.time(), stamps=_stamps(checked, request))
+            with ending(run):
+                describe(run, checked, built, request)
+                carry_out(run, Journal(run.journal), checked, built, request, signals, f"run {run.path}")
+        finally:
+            lock.release()
     return run, built
 
 
-def carry_out(run: RunFolder, journal: Journal, checked: Checked, built: Built, request: Request, head: str) -> None:
+@contextmanager
+def ending(run: RunFolder) -> Iterator[None]:
+    """A run that is ended before its first step, by whatever it is, has a final status too."""
+    try:
+        yield
+    except BaseException as error:
+        if run.read_status().get("state") == "running":
+            state = "interrupted" if isinstance(error, (KeyboardInterrupt, Interrupted)) else "failed"
+            told = str(error) or ("before the first step" if state == "interrupted" else type(error).__name__)
+            run.write_status(state, reason=told.splitlines()[0])
+        raise
+
+
+def carry_out(
+    run: RunFolder, journal: Journal, checked: Checked, built: Built, request: Request, signals: Signals, head: str
+) -> None:
     """Train with everything around it: courier, signals, display, and a final status whatever happens.
 
     Args:
+        signals: entered; from here on they are answered between steps.
         head: the first line that is shown.
     """
+    signals.interruptible = False
     config, trainer = checked.config, built.trainer
     direction = trainer.monitor.direction
     checkpoints = Checkpoints(run.checkpoints, config.checkpoints.keep_last, config.checkpoints.keep_best, direction)
@@ -88,45 +108,54 @@ def carry_out(run: RunFolder, journal: Journal, checked: Checked, built: Built, 
     news = {"loggers": courier.look} if courier else {}
     display = Display(request.console, trainer.updates, keep=output.line, **news)
     display.note(head)
-    with Signals() as signals:
-        settings = (config.logging, config.checkpoints)
-        labels = tuple(built.data.info.class_names)
-        writer = Writer(run, journal, checkpoints, settings, display, signals, labels)
-        display.start(trainer.progress)
-        output.take()
+    settings = (config.logging, config.checkpoints)
+    labels = tuple(built.data.info.class_names)
+    writer = Writer(run, journal, checkpoints, settings, display, signals, labels)
+    loaders = [loader for loader in (built.data.train, built.data.validation, built.data.test) if loader is not None]
+    for loader in loaders:
+        loader.tell = display.note
+    signals.last_words = writer.stopped_at_once
+    display.start(trainer.progress)
+    output.take()
+    try:
+        trainer.train(writer)
+    except BaseException as error:
+        shown = explained(error, trainer.model, run)
+        state = "interrupted" if isinstance(shown, Interrupted) else "failed"
+        output.give_back()  # begun lines first
+        if shown is not error:
+            output.line("".join(traceback.format_exception(error)).rstrip())
+        output.line(f"{state}: {shown}")
         try:
-            trainer.train(writer)
-        except Exception as error:
-            shown = explained(error, trainer.model, run)
-            state = "interrupted" if isinstance(shown, Interrupted) else "failed"
-            output.give_back()  # begun lines first
-            if shown is not error:
-                output.line("".join(traceback.format_exception(error)).rstrip())
-            output.line(f"{state}: {shown}")
-            try:
-                writer.write_status(trainer, state, reason=str(shown).splitlines()[0])
-                run.write_log(f"{state}: {shown}")
-            except StorageError as full:  # told beside what stopped the run, and not in its place
-                display.note(f"warning: {full.message}")
-            raise shown from (error if shown is not error else error.__cause__)
-        else:
-            output.give_back()
-            writer.write_status(trainer, "completed", reason=_reason(trainer))
-        finally:
-            output.give_back()
-            display.close()
-            journal.close()
-            for loader in (built.data.train, built.data.validation, built.data.test):
-                if loader is not None:
-                    loader.close()
-            if courier is not None:
-                _wait(courier, run, display)
-            output.close()
+            writer.write_status(trainer, state, reason=str(shown).splitlines()[0])
+            run.write_log(f"{state}: {shown}")
+        except StorageError as full:  # told beside what stopped the run, and not in its place
+            display.note(f"warning: {full.message}")
+        raise shown from (error if shown is not error else error.__cause__)
+    else:
+        output.give_back()
+        writer.write_status(trainer, "completed", reason=_reason(trainer))
+    finally:
+        signals.last_words = lambda: f"the run is saved: {run.path}"
+        output.give_back()
+        display.close()
+        journal.close()
+        for loader in loaders:
+            loader.close()
+        if courier is not None:
+            _wait(courier, run, display, signals)
+        output.close()
 
 
-def _wait(courier: launch.Courier, run: RunFolder, display: Display) -> None:
-    """Let the courier deliver the rest, for a while; say what is left and how to send it."""
-    backlogs = courier.wait(max(_AT_LEAST, _COURIER_SECONDS - (time.monotonic() - display.stepped)))
+def _wait(courier: launch.Courier, run: RunFolder, display: Display, signals: Signals) -> None:
+    """Let the courier deliver the rest, for a while; say what is left and how to send it. A signal shortens it."""
+    try:
+        signals.interruptible = True
+        backlogs = courier.wait(max(_AT_LEAST, _COURIER_SECONDS - (time.monotonic() - display.stepped)))
+    except Stopped:
+        backlogs = courier.wait(0.0)
+    finally:
+        signals.interruptible = False
     display.ask_loggers()
     for name, backlog in backlogs.items():
         if str(backlog):

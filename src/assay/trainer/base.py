@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from assay.data.generators import restored_generators
 from assay.data.loaders.base import BaseLoader
 from assay.errors import ConfigError, DataError, Problem
 from assay.model.losses.weighting import loss_is_sum, loss_total
@@ -25,6 +26,7 @@ from assay.trainer.gradients import prepare_gradients, weight_of, window_scale
 from assay.trainer.guard import refuse_loss
 from assay.trainer.measured import judge, require_measured
 from assay.trainer.monitor import EarlyStopping, Monitor
+from assay.trainer.signals import Signals, Stopped
 from assay.trainer.state import Parts, Progress, StepResult, due
 from assay.trainer.writer import Writer
 from assay.utils.devices import seed_generators
@@ -41,8 +43,8 @@ class BaseTrainer(ABC):
     itself are saved in every checkpoint and restored.
 
         for epoch:
-            schedulers of unit epoch
             for batch:
+                schedulers of unit epoch, at the first one
                 schedulers of unit batch
                 seed the step
                 update(batch)          train_step of every micro-batch, backward, clip, optimizer.step
@@ -111,6 +113,7 @@ class BaseTrainer(ABC):
             self.model.compile()  # in place, so that no name gets a prefix
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=parts.precision == "float16")
         self.last_batch: Any = None
+        self.signals = Signals()  # not entered; a training has those of its writer
 
     # What a subclass may give
 
@@ -185,13 +188,17 @@ class BaseTrainer(ABC):
         """
         data, progress = self.parts.train_data, self.progress
         self.attachments.folder = writer.run.media
+        self.signals = writer.signals
         writer.begin(self)
+        self.model.train()
+        if progress.pending:  # a signal broke the measurements after an update off
+            self._measure(writer, progress.batch == len(data))
         while not self.finished:
             self.model.train()
-            if progress.batch == 0:
-                self.metrics["train"].reset()
-                self.schedulers.advance("epoch", monitored=progress.take_monitored())
             for batch in self._batches(writer):
+                if progress.batch == 0:  # not before there is a batch: what a signal saves while it is waited for
+                    self.metrics["train"].reset()
+                    self.schedulers.advance("epoch", monitored=progress.take_monitored())
                 self._train_batch(batch, writer)
                 end_of_epoch = progress.batch == len(data)
                 self._after_update(writer, end_of_epoch)
@@ -201,7 +208,11 @@ class BaseTrainer(ABC):
 
     @final
     def evaluate(self, data: BaseLoader, phase: str) -> MetricSet:
-        """Measure the model (its moving average, where there is one) on all of `data`."""
+        """Measure the model (its moving average, where there is one) on all of `data`.
+
+        Raises:
+            Stopped: a signal came; what is measured is to be measured again.
+        """
         metrics = self.metrics[phase]
         metrics.reset()
         trained, self.model = self.model, self.evaluated_model
@@ -209,8 +220,8 @@ class BaseTrainer(ABC):
         before, self.attachments.phase = self.attachments.phase, phase
         self.model.eval()
         try:
-            with torch.no_grad():
-                for number, batch in enumerate(data.batches(0)):
+            with torch.no_grad(), restored_generators():
+                for number, batch in enumerate(self.signals.fetched(data.batches(0))):
                     seed_generators(derive(self.parts.seed, phase, self.progress.step, number), self.device)
                     self.last_batch = batch
                     for micro in split_batch(batch, self._micro_size):
@@ -246,12 +257,17 @@ class BaseTrainer(ABC):
         return math.ceil((self.parts.train_data.batch_size or 1) / self.accumulate)
 
     def _batches(self, writer: Writer) -> Iterator[Any]:
-        """The rest of this epoch; a signal to the whole process group ends the loader's workers as well."""
+        """The rest of this epoch; a signal saves and ends it."""
+        batches = self.parts.train_data.batches(self.progress.epoch, start=self.progress.batch)
         try:
-            yield from self.parts.train_data.batches(self.progress.epoch, start=self.progress.batch)
-        except DataError:
-            if not writer.signals.received:
-                raise
+            yield from self.signals.fetched(batches)
+        except (DataError, Stopped):
+            self._stop(writer)
+            raise
+
+    def _stop(self, writer: Writer) -> None:
+        """Save and end, if a signal asks; one to the whole process group has ended the loader's workers as well."""
+        if self.signals.received:
             writer.after_update(self, [], epoch=self.progress.epoch, improved=False, save=True)
 
     def _train_batch(self, batch: Any, writer: Writer) -> None:
@@ -274,24 +290,45 @@ class BaseTrainer(ABC):
     def _after_update(self, writer: Writer, end_of_epoch: bool) -> None:
         """What is due after an update: records, validation, test, checkpoint, and the answer to a signal."""
         progress, parts = self.progress, self.parts
-        last = self._at_max_steps or (end_of_epoch and progress.epoch + 1 >= self.epochs)
-        judged = self.monitor.name.partition("/")[0]
-        measured = []
+        last = self._is_last(end_of_epoch)
+        progress.measured = []
         if end_of_epoch or last:
             writer.record_epoch(self, last)
-            measured.append("train")
+            progress.measured.append("train")
         if parts.validation_data is not None and (last or due(parts.validation_every, progress, end_of_epoch)):
-            writer.record(self, "validation", self.evaluate(parts.validation_data, "validation"))
-            measured.append("validation")
+            progress.pending.append("validation")
         if parts.test_data is not None and due(parts.testing_every, progress, end_of_epoch):
-            writer.record(self, "test", self.evaluate(parts.test_data, "test"))
-            measured.append("test")
-        improved = judged in measured and judge(self, measured)
+            progress.pending.append("test")
+        self._measure(writer, end_of_epoch)
+
+    def _measure(self, writer: Writer, end_of_epoch: bool) -> None:
+        """Make the evaluations that are pending and all that follows from them. One that a signal breaks off is
+        pending still in the checkpoint, and the resumed run begins with it.
+        """
+        progress, parts = self.progress, self.parts
+        loaders = {"validation": parts.validation_data, "test": parts.test_data}
+        while progress.pending:
+            phase, attached = progress.pending[0], dict(progress.attached)
+            data = loaders[phase]
+            assert data is not None
+            try:
+                metrics = self.evaluate(data, phase)
+            except (DataError, Stopped):
+                progress.attached = attached
+                self._stop(writer)
+                raise
+            writer.record(self, phase, metrics)
+            progress.measured.append(progress.pending.pop(0))
+        measured, progress.measured = progress.measured, []
+        improved = self.monitor.name.partition("/")[0] in measured and judge(self, measured)
         epoch = progress.epoch
-        save = last or self.monitor.exhausted or due(writer.saving.every, progress, end_of_epoch)
+        save = self._is_last(end_of_epoch) or self.monitor.exhausted or due(writer.saving.every, progress, end_of_epoch)
         if end_of_epoch:
             progress.epoch, progress.batch = epoch + 1, 0
         writer.after_update(self, measured, epoch=epoch, improved=improved, save=save)
+
+    def _is_last(self, end_of_epoch: bool) -> bool:
+        return self._at_max_steps or (end_of_epoch and self.progress.epoch + 1 >= self.epochs)
 
     def _test_best(self, writer: Writer) -> None:
         """Test the best weights (the last ones where none was best), unless they were tested when they were made."""
@@ -300,16 +337,27 @@ class BaseTrainer(ABC):
             return
         if monitor.best is None:
             if progress.tested_step != progress.step:
-                writer.record(self, "test", self.evaluate(test, "test"))
+                writer.record(self, "test", self._tested(test, writer))
             return
         trained = copy.deepcopy(self.evaluated_model.state_dict())
         weights, at = writer.best(self)
         self.evaluated_model.load_state_dict(weights)
-        metrics = self.evaluate(test, "test")
-        self.evaluated_model.load_state_dict(trained)
+        try:
+            metrics = self._tested(test, writer)
+        finally:
+            self.evaluated_model.load_state_dict(trained)
         values = writer.record(self, "test", metrics, at)
         if at.step == monitor.best_step:
             progress.best |= values
+
+    def _tested(self, data: BaseLoader, writer: Writer) -> MetricSet:
+        """The last evaluation; where a signal breaks it off, the last checkpoint is where it is made again."""
+        try:
+            return self.evaluate(data, "test")
+        except (DataError, Stopped):
+            if self.signals.received:
+                raise writer.interrupted(self) from None
+            raise
 
 
 def _require(holds: bool, name: str, found: Any, expected: str) -> None:

@@ -40,7 +40,8 @@ class StepResult:
 class Progress:
     """Position and counters. `batch` counts the batches of this epoch that were consumed, never those fetched.
 
-    `attached` is what waits for the next record, by phase.
+    `attached` is what waits for the next record, by phase; `pending` are the evaluations that are still to be made
+    after the last update, `measured` the phases that are recorded for it.
     """
 
     epoch: int = 0
@@ -53,6 +54,8 @@ class Progress:
     last: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
     attached: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    pending: list[str] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)
 
     def take_monitored(self) -> float | None:
         """The monitored value of the newest validation, once."""

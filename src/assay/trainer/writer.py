@@ -27,7 +27,7 @@ from assay.trainer.display import Display
 from assay.trainer.finite import not_finite
 from assay.trainer.media import write_histograms, write_images, write_matrix
 from assay.trainer.recorder import Recorder
-from assay.trainer.signals import Signals
+from assay.trainer.signals import Signals, named
 from assay.trainer.state import Progress, due
 from assay.utils.atomic import storing
 
@@ -152,13 +152,26 @@ class Writer:
         if measured:
             self._show(trainer, measured, epoch, improved)
             self.write_status(trainer, "running")
-        if signal:
-            raise Interrupted.by(
-                signal,
-                f"stopped by {'Ctrl-C' if signal == 2 else f'signal {signal}'} after step {trainer.progress.step}; "
-                "everything is saved",
-                f"assay train --resume {self.run.path}",
-            )
+        # One that came while the checkpoint was written, or while an evaluation was shown, is answered too.
+        if signal or ((save or improved) and not self._refused and self.signals.received):
+            raise self.interrupted(trainer)
+
+    def interrupted(self, trainer: BaseTrainer) -> Interrupted:
+        """What ends a run whose state is saved."""
+        number = self.signals.received
+        broken = f", in the {trainer.progress.pending[0]} after it" if trainer.progress.pending else ""
+        return Interrupted.by(
+            number,
+            f"stopped by {named(number)} after step {trainer.progress.step}{broken}; everything is saved",
+            f"assay train --resume {self.run.path}",
+        )
+
+    def stopped_at_once(self) -> str:
+        """What a second signal leaves, and the status of it: the step that goes on may be far from its end."""
+        last = self.checkpoints.all()[-1:]
+        kept = f"{last[0].name} is the last checkpoint" if last else "there is no checkpoint yet"
+        self.run.write_status("interrupted", reason=f"stopped at once by a second signal; {kept}")
+        return f"{kept}; go on from it with: assay train --resume {self.run.path}"
 
     def save(self, trainer: BaseTrainer, measured: Sequence[str], best: bool) -> None:
         """Write a checkpoint; one with numbers that are not finite is never written.

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import re
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from assay.data.loaders import base as loaders
 from assay.data.loaders.base import BaseLoader
 from assay.data.loaders.batch import BatchLoader
 from assay.data.samples import Samples
@@ -169,6 +172,62 @@ def test_a_killed_worker_is_an_error_that_names_it_the_samples_and_a_likely_caus
     # Its first batch may have been on its way when it died.
     assert re.search(r"owed samples (10, 11, 12, 13, 14|0, 1, 2, 3, 4) of Dying, epoch 0", caught.value.found)
     assert "out of memory" in caught.value.hint
+
+
+class Ending(OneByOne):
+    """Whoever reads sample 13 ends in one of the ways that end a process, or never."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index == 13:
+            if self.how == "segfault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if self.how == "exit":
+                os._exit(3)
+            time.sleep(60)
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("segfault", "died of signal 11"), ("exit", "ended with exit code 3"), ("hang", "has not given a batch for")],
+)
+def test_a_worker_that_ends_or_hangs_is_an_error_and_no_wait(how: str, told: str) -> None:
+    loader = _loader(Samples(Ending(how)), workers=2, shuffle=False, batch_size=5, timeout=2.5)
+    began = time.monotonic()
+    with pytest.raises(DataError, match=told) as caught:
+        list(loader.batches(0))
+    # Its first batch may have been on its way when it ended.
+    assert re.search(r"(10, 11, 12, 13, 14|0, 1, 2, 3, 4) of Ending, epoch 0", caught.value.found)
+    assert time.monotonic() - began < 30
+    assert not multiprocessing.active_children()
+
+
+def test_a_long_wait_for_a_worker_is_told_once_with_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders, "_LOOK", 0.1)
+    monkeypatch.setattr(loaders, "_LONG", 0.3)
+    loader = _loader(Samples(Ending("hang")), workers=2, shuffle=False, batch_size=5, timeout=1.0)
+    told: list[str] = []
+    loader.tell = told.append
+    with pytest.raises(DataError, match="data worker 0 has not given a batch"):
+        list(loader.batches(0))
+    # On a busy machine the first batches may be long in coming too.
+    told = [line.partition(" since")[0] for line in told if "batch 2 " in line]
+    assert told == ["waiting for batch 2 of epoch 0 from data worker 0"]
+
+
+def test_workers_that_are_still_at_an_abandoned_epoch_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders, "_LOOK", 0.2)
+    loader = _loader(Samples(Ending("hang")), workers=1, shuffle=False, batch_size=5, prefetch=4)
+    next(loader.batches(0))
+    time.sleep(0.5)  # by now the worker is at the sample that it never gives
+    began = time.monotonic()
+    assert next(loader.batches(0))[1].tolist() == [0, 1, 2, 3, 4]
+    assert time.monotonic() - began < 30
+    loader.close()
 
 
 def test_a_worker_that_died_between_epochs_is_an_error_and_the_next_try_has_new_workers(

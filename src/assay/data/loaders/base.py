@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
@@ -20,6 +22,9 @@ from assay.errors import AssayError, DataError
 from assay.utils.seeds import derive, permutation
 
 __all__ = ["BaseLoader"]
+
+# How often a wait for workers looks whether they live, and when it is told that it is long, in seconds.
+_LOOK, _LONG = 2.0, 30.0
 
 
 class BaseLoader(DataLoader[Any]):
@@ -41,6 +46,7 @@ class BaseLoader(DataLoader[Any]):
         prefetch: batches that each worker prepares ahead.
         persistent: whether workers live on between epochs.
         start_method: fork, spawn or forkserver; None is the system's own.
+        timeout: seconds to wait for a batch of the workers before they are taken to hang.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class BaseLoader(DataLoader[Any]):
         prefetch: Annotated[int, Ge(1)] = 2,
         persistent: bool = True,
         start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+        timeout: Annotated[float, Gt(0)] = 600.0,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -64,6 +71,8 @@ class BaseLoader(DataLoader[Any]):
         ):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
+        if timeout <= 0:
+            raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
         self.samples = samples
         self.shuffle = shuffle
         self.seed = seed
@@ -72,6 +81,10 @@ class BaseLoader(DataLoader[Any]):
         self._measures = stream in ("validation", "test")
         self._pending = _Pending()
         self._turn = 0
+        self._limit = timeout
+        self._processes: list[Any] = []
+        self.tell: Callable[[str], None] = lambda text: print(text, file=sys.stderr)
+        """Says that a batch is long in coming."""
         super().__init__(
             samples,
             batch_sampler=self._pending,
@@ -81,6 +94,7 @@ class BaseLoader(DataLoader[Any]):
             multiprocessing_context=start_method if workers else None,
             prefetch_factor=prefetch if workers else None,
             persistent_workers=persistent and workers > 0,
+            timeout=min(_LOOK, timeout) if workers else 0,
             # Its only use is a seed that workers ignore; without it torch would draw from the global
             # generator.
             generator=torch.Generator().manual_seed(derive(seed, stream, "loader")),
@@ -120,7 +134,16 @@ class BaseLoader(DataLoader[Any]):
         return self._from_workers(keys) if self.workers else map(self.samples.fetch, keys)
 
     def close(self) -> None:
-        """End the workers that live on between epochs; do so when the loader is done with."""
+        """End the workers that live on between epochs; do so when the loader is done with.
+
+        They have nothing to finish, and torch would wait five seconds for each that is at work.
+        """
+        for process in self._processes:
+            if process.is_alive():
+                process.kill()
+        for process in self._processes:
+            process.join(1)
+        self._processes = []
         self._iterator = None
 
     @property
@@ -141,51 +164,93 @@ class BaseLoader(DataLoader[Any]):
     def _from_workers(self, keys: list[BatchKey]) -> Iterator[Any]:
         self._turn += 1
         turn = self._turn
-        self._pending.keys = iter(keys)
         try:
-            with _kept_child_handler():
-                iterator = super().__iter__()
+            iterator = self._started(keys)
         except Exception as error:  # a worker died since the last epoch, or none can be started
             raise self._failed(error, self._iterator, keys, 0) from error
+        self._processes = list(getattr(iterator, "_workers", ()))
         for number in range(len(keys)):
             if self._turn != turn and self.persistent_workers:
                 raise RuntimeError("this iteration ended when another one over the same loader began")
             try:
-                batch = next(iterator)
+                batch = self._next(iterator, keys, number)
             except (AssayError, MemoryError):
+                self.close()
                 raise
             except Exception as error:
                 raise self._failed(error, iterator, keys, number) from error
+            except BaseException:  # a signal
+                self.close()
+                raise
             if isinstance(batch, DataError):
-                # End the workers now: an error's traceback would keep them until a garbage collection, in which
-                # torch waits five seconds for each.
+                # End the workers now: an error's traceback would keep them until a garbage collection.
                 self.close()
                 del iterator
                 raise batch
             yield batch
 
+    def _started(self, keys: list[BatchKey]) -> Iterator[Any]:
+        with _kept_child_handler():
+            try:
+                self._pending.keys = iter(keys)
+                return super().__iter__()
+            except RuntimeError as error:
+                if not _is_timeout(error):
+                    raise
+            # Workers that live on are still at batches that nobody waits for any more: new ones are faster.
+            self.close()
+            self._pending.keys = iter(keys)
+            return super().__iter__()
+
+    def _next(self, iterator: Iterator[Any], keys: list[BatchKey], number: int) -> Any:
+        begin, told = time.monotonic(), False
+        while True:
+            try:
+                return next(iterator)
+            except RuntimeError as error:
+                if not _is_timeout(error):
+                    raise
+            waited = time.monotonic() - begin
+            worker = number % self.workers
+            if waited >= self._limit:
+                raise self._hung(keys[number], worker, waited)
+            if waited >= _LONG and not told:
+                told = True
+                batch = len(self) - len(keys) + number
+                since = f"since {waited:.0f} s; after {self._limit:.0f} s it is an error"
+                self.tell(f"waiting for batch {batch} of epoch {keys[number].epoch} from data worker {worker} {since}")
+
+    def _hung(self, key: BatchKey, worker: int, waited: float) -> DataError:
+        return DataError(
+            f"data worker {worker} has not given a batch for {waited:.0f} s",
+            found=f"it owes {self._owed(key)}",
+            hint="see what these samples wait for (data.loader.args.workers=0 shows where), or raise "
+            "data.loader.args.timeout",
+        )
+
+    def _owed(self, key: BatchKey) -> str:
+        indices = self.samples.indices[key.positions].tolist()
+        listed = ", ".join(str(index) for index in indices[:8]) + (", ..." if indices[8:] else "")
+        return f"samples {listed} of {type(self.samples.dataset).__name__}, epoch {key.epoch}"
+
     def _failed(self, error: Exception, iterator: Any, keys: list[BatchKey], number: int) -> DataError:
         """What became of the workers; batch `number` of `keys` is the first that did not come."""
         dataset = type(self.samples.dataset).__name__
         workers = getattr(iterator, "_workers", [])
-        self.close()
         # What a dying worker breaks (a connection) may be noticed a moment before its death is.
         wait([process.sentinel for process in workers], timeout=1)
         ended = [(worker, process) for worker, process in enumerate(workers) if process.exitcode]
-        for process in workers:
-            if process.exitcode is None:  # the dead may hold a lock that the living would wait for
-                process.kill()
+        self._processes = list(workers)
+        self.close()  # the dead may hold a lock that the living would wait for
         for worker, process in ended:
             # torch deals batches out in turns, so the first that this worker owes is known; it may have died
             # on a later one, when a finished batch was still on its way.
             owed = number + (worker - number) % self.workers
             key = keys[min(owed, len(keys) - 1)]
-            indices = self.samples.indices[key.positions].tolist()
-            listed = ", ".join(str(index) for index in indices[:8]) + (", ..." if indices[8:] else "")
             how, hint = _ending(process.exitcode)
             return DataError(
                 f"data worker {worker} (process {process.pid}) {how}",
-                found=f"it owed samples {listed} of {dataset}, epoch {key.epoch}, and later ones",
+                found=f"it owed {self._owed(key)}, and later ones",
                 hint=hint,
             )
         return DataError(
@@ -222,6 +287,11 @@ def _ending(code: int) -> tuple[str, str]:
     if code >= 0:
         return f"ended with exit code {code}", hint
     return _ENDINGS.get(-code, (f"died of signal {-code}", hint))
+
+
+def _is_timeout(error: RuntimeError) -> bool:
+    """Whether torch has looked in vain for a batch; asked again it goes on to wait."""
+    return str(error).startswith("DataLoader timed out")
 
 
 def _as_it_is(batch: Any) -> Any:
