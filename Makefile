@@ -1,5 +1,5 @@
 # `make run` trains the default configuration, `make test` runs the whole test suite; both make the environment first.
-.PHONY: run test test-slow fuzz check lint types imports docs clean-environment
+.PHONY: run test test-slow faults fuzz check lint types imports docs clean-environment
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -15,11 +15,15 @@ run: $(VENV)/installed
 	"$(BIN)/python" train.py --config=configs/runs/default.json
 
 test: $(VENV)/installed
-	"$(BIN)/python" -m pytest -n 2 -q -m "not slow"
+	"$(BIN)/python" -m pytest -n 2 -q -m "not slow and not nightly"
 
 # What takes minutes: servers that are down, killed, silent, slow and full beside real trainings, and the like.
 test-slow: $(VENV)/installed
-	"$(BIN)/python" -m pytest -n 2 --dist loadgroup -q -m slow
+	"$(BIN)/python" -m pytest -n 2 --dist loadgroup -q -m "slow and not nightly"
+
+# Most of an hour: more kills, refusals and damage than the suite has time for.
+faults: $(VENV)/installed
+	"$(BIN)/python" -m pytest -n 2 --dist loadgroup -q --timeout 1800 -m nightly
 
 # Many more wrong configurations than the suite tries, each measured; the seed that it prints gives the same ones again.
 fuzz: $(VENV)/installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -151,7 +152,6 @@ class Writer:
             self.save(trainer, measured, improved)
         if measured:
             self._show(trainer, measured, epoch, improved)
-            self.write_status(trainer, "running")
         # One that came while the checkpoint was written, or while an evaluation was shown, is answered too.
         if signal or ((save or improved) and not self._refused and self.signals.received):
             raise self.interrupted(trainer)
@@ -207,7 +207,8 @@ class Writer:
             kept = f"{error.hint.partition('; ')[2]}; " if "; " in error.hint else ""
             told = f"warning: {error.message}{room}; {kept}training goes on ({self._refused} of {_PATIENCE})"
             self.display.note(told)
-            self.run.write_log(told)
+            with contextlib.suppress(StorageError):  # the terminal has it
+                self.run.write_log(told)
         else:
             self._refused = 0
 
@@ -254,8 +255,12 @@ class Writer:
         values = {n: v for n, v in trainer.progress.last.items() if n.partition("/")[0] in measured}
         self.display.measured(epoch, trainer.progress.step, values, seconds, improved)
         timing = {"epoch": epoch, "step": trainer.progress.step, "seconds": seconds, "samples": new}
-        with storing(self.run.system):
-            append_sample(self.run.system, {"time": time.time(), "training": timing})
+        try:
+            with storing(self.run.system):
+                append_sample(self.run.system, {"time": time.time(), "training": timing})
+            self.write_status(trainer, "running")
+        except StorageError as error:  # neither is needed to go on, and the next time there may be room
+            self.display.note(f"warning: {error.message}")
 
     def _media(
         self, trainer: BaseTrainer, phase: str, metrics: MetricSet, progress: Progress

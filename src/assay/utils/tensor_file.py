@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.cp437  # noqa: F401 - with it and torch.utils.serialization here no file makes Python import anything
 import pickletools
 import re
 import stat
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+import torch.utils.serialization  # see above
 
 from assay.errors import CheckpointError
 

@@ -60,15 +60,14 @@ class Checkpoints:
             StorageError: it could not be written; the older ones are as they were.
         """
         target = self._free_name(step)
+        facts = {"step": step, "epoch": 0, "batch": 0, "samples": 0, "value": value, **facts}
         try:
-            publish(
-                target, tensors, state, {"step": step, "epoch": 0, "batch": 0, "samples": 0, "value": value, **facts}
-            )
+            publish(target, tensors, state, facts)
             if self._looked_at(target) is None:
                 shutil.rmtree(self._out_of_sight(target), ignore_errors=True)
                 raise OSError("what was read again is not what was written")
         except OSError as error:
-            raise self._refused(f"could not save {target.name} to {self.folder}", error, size_of(tensors)) from error
+            raise self._refused(f"could not save {target.name} to {self.folder}", error, tensors) from error
         try:
             for name in ("best", "last") if best else ("last",):
                 self._link(name, target.name)
@@ -76,7 +75,7 @@ class Checkpoints:
             self._retain()
         except OSError as error:
             what = f"{target.name} is saved to {self.folder}, but the names or the older ones could not be changed"
-            raise self._refused(what, error, 4096) from error
+            raise self._refused(what, error, {}) from error
         return target
 
     def load(self, name: str) -> Checkpoint:
@@ -202,9 +201,9 @@ class Checkpoints:
             temporary.unlink(missing_ok=True)
             raise
 
-    def _refused(self, what: str, error: OSError, needed: int) -> StorageError:
+    def _refused(self, what: str, error: OSError, tensors: Mapping[str, Any]) -> StorageError:
         reason = str(error) if isinstance(error, NoRoomError) else error.strerror or str(error)
-        found = "" if isinstance(error, NoRoomError) else room(self.folder, needed)
-        kept = ", ".join(path.name for path in self.all()[-2:])
-        hint = f"free some space; {kept or 'nothing was saved before'}{' is as it was' if kept else ''}"
+        found = "" if isinstance(error, NoRoomError) else room(self.folder, size_of(tensors))
+        kept = ", ".join(path.name for path in self.all()[-self.keep_last :] if self._looked_at(path))
+        hint = f"free some space; {kept} kept" if kept else "free some space; no other checkpoint is there"
         return StorageError(f"{what}: {reason}", hint, found=found)
