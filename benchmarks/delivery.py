@@ -9,7 +9,8 @@ ElasticLogger to noida-db, which speak the protocols of MongoDB and Elasticsearc
 these servers are fast at says nothing of the real ones, so CPU seconds of the courier are printed beside the clock.
 
 The clock runs from the start of the process to its end: imports, the configuration and the code are in it. Memory is
-the greatest resident set of the process (`ru_maxrss`). The journal itself is timed too: `Journal.append` in a row.
+the greatest resident set of the process (`ru_maxrss`). Afterwards the servers are asked for every value, which is held
+against the journal. The journal itself is timed too: `Journal.append` in a row.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from assay.logger.courier.launch import start
 from assay.store.journal import JOURNAL, Journal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from far_ends import FAR_ENDS, FarEnd, journalled
 
 NUMBERS = 10
 
@@ -75,17 +79,23 @@ def deliver(folder: Path, deadline: float) -> tuple[float, float, float]:
     return wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
-def measure(logger: dict[str, Any], records: int, deadline: float) -> None:
+def measure(logger: dict[str, Any], records: int, deadline: float, far: FarEnd | None = None) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as base:
         folder = Path(base) / "run"
         written = make_run(folder, records, logger)
         wall, cpu, memory = deliver(folder, deadline)
+        expected = Counter(journalled(folder, far.spell)) if far else Counter()
+        refused = sum(backlog.cursor.refused for backlog in backlogs(folder).values())
     points = records * NUMBERS
     print(
         f"{logger['type']:18} {points / wall:9,.0f} values/s by the clock, {points / cpu:9,.0f} by CPU ({wall:.1f} s, "
         f"{cpu:.1f} s of CPU), at most {memory:.0f} MiB; the journal {points / written:,.0f} values/s",
         flush=True,
     )
+    if far:
+        found = Counter(far.points("benchmark", folder.name))
+        missing, doubled = (expected - found).total(), (found - expected).total()
+        print(f"{'':18} {found.total():,} are there: {missing} missing, {doubled} too many, {refused} records refused")
 
 
 def main() -> int:
@@ -101,16 +111,13 @@ def main() -> int:
             if name not in ("SacredLogger", "ElasticLogger"):
                 measure({"type": name, "args": {}}, options.records, options.deadline)
                 continue
-            from servers import elastic_server, mongo_server
-
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as base:
-                server = (mongo_server if name == "SacredLogger" else elastic_server)(Path(base)).start()
-                key, scheme = ("mongo_url", "mongodb") if name == "SacredLogger" else ("url", "http")
-                logger = {"type": name, "args": {key: f"{scheme}://127.0.0.1:{server.port}"}}
+                far = FAR_ENDS["mongo" if name == "SacredLogger" else "elastic"](Path(base))
+                far.server.start()
                 try:
-                    measure(logger, options.records, options.deadline)
+                    measure(far.logger("benchmark"), options.records, options.deadline, far)
                 finally:
-                    server.kill()
+                    far.server.kill()
     return 0
 
 

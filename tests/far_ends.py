@@ -146,9 +146,11 @@ class Elastic(FarEnd):
             for hit in helpers.scan(client, index=f"{name}-*", query={"query": {"term": {"run_id": run}}}):
                 document = hit["_source"]
                 if document["measurement_type"] == "training":
-                    measurement = document["measurement"]
-                    value = float(measurement["value"] if "value" in measurement else measurement["text"])
-                    found.append((measurement["name"], measurement["step"], self.spell(value)))
+                    measured = document["measurement"]
+                    values = measured.get("values", {}) | measured.get("not_finite", {})
+                    for metric, value in values.items():
+                        full = f"{measured['phase']}/{metric.replace('%2E', '.')}"
+                        found.append((full, measured["step"], self.spell(float(value))))
         return sorted(found)
 
     def full(self, request: bytes) -> bytes | None:

@@ -46,10 +46,9 @@ class Far:
     def scalars(self, index: str, run: str) -> list[tuple[int, str, float | str]]:
         found = []
         for document in self.documents(f"{index}-*", run_id=run, measurement_type="training"):
-            measurement = document["measurement"]
-            found.append(
-                (document["record_id"], measurement["name"], measurement.get("value", measurement.get("text")))
-            )
+            measured = document["measurement"]
+            for metric, value in (measured.get("values", {}) | measured.get("not_finite", {})).items():
+                found.append((document["record_id"], f"{measured['phase']}/{metric}", value))
         return sorted(found, key=str)
 
 
@@ -82,7 +81,10 @@ def record(id_: int, time: float = NOON, **values: float) -> Record:
 
 def test_every_scalar_is_there_once_however_often_it_is_sent(far: Far, info: Callable[..., RunInfo]) -> None:
     logger = ElasticLogger(far.url, index="once")
-    records = [record(id_, NOON + id_ * DAY / 4, loss=1 / 3, accuracy=id_ / 7, odd=math.nan) for id_ in range(8)]
+    records = [
+        record(id_, NOON + id_ * DAY / 4, loss=1 / 3, accuracy=id_ / 7, whole=id_ and id_ + 0.5, odd=math.nan)
+        for id_ in range(8)
+    ]
     logger.start(info())
     logger.log(records)
     logger.log(records[2:5])
@@ -92,10 +94,31 @@ def test_every_scalar_is_there_once_however_often_it_is_sent(far: Far, info: Cal
     expected = [(one.id, name, "NaN" if value != value else value) for one in records for name, value in one.scalars()]
     assert far.scalars("once", info().id) == sorted(expected, key=str)
     indices = far.client.indices.get(index="once-*")
-    assert set(indices) == {"once-2026.11.26", "once-2026.11.27", "once-2026.11.28"}
-    types = indices["once-2026.11.26"]["mappings"]["properties"]
-    assert types["measurement"]["properties"]["value"]["type"] == "double"
-    assert indices["once-2026.11.26"]["mappings"]["dynamic"] == "false"
+    assert set(indices) == {f"once-training-2026.11.{day}" for day in (26, 27, 28)}
+    mappings = indices["once-training-2026.11.26"]["mappings"]
+    types = mappings["properties"]["measurement"]["properties"]["values"]["properties"]
+    assert {name: field["type"] for name, field in types.items()} == dict.fromkeys(
+        ("loss", "accuracy", "learning_rate", "whole"), "double"
+    )
+    assert mappings["dynamic"] == "false"
+
+
+def test_records_have_an_index_without_the_fields_of_the_machine_and_both_are_searched_as_one(
+    far: Far, info: Callable[..., RunInfo]
+) -> None:
+    logger = ElasticLogger(far.url, index="apart")
+    logger.start(info())
+    logger.log([record(0)])
+    logger.system([Sample(0, NOON, {"cpu_percent": 50.0}, {})])
+    indices = far.client.indices.get(index="apart-*")
+    assert set(indices) == {"apart-2026.11.26", "apart-training-2026.11.26"}
+    of_records, of_samples = (
+        indices[name]["mappings"]["properties"]["measurement"]["properties"]
+        for name in ("apart-training-2026.11.26", "apart-2026.11.26")
+    )
+    assert "cpu_load_average" in of_samples
+    assert "cpu_load_average" not in of_records
+    assert {one["measurement_type"] for one in far.documents("apart-*", run_id=info().id)} == {"training", "cpu"}
 
 
 def test_samples_have_a_document_for_each_type_and_are_there_once(far: Far, info: Callable[..., RunInfo]) -> None:
@@ -158,8 +181,8 @@ def test_what_is_refused_for_good_is_named_and_the_rest_is_safe(far: Far, info: 
     logger.start(info())
     # Somebody else has made today's index with other types.
     far.client.indices.create(
-        index="refused-2026.11.26",
-        mappings={"properties": {"measurement": {"properties": {"value": {"type": "date"}, "name": {"type": "long"}}}}},
+        index="refused-training-2026.11.26",
+        mappings={"properties": {"measurement": {"properties": {"phase": {"type": "long"}}}}},
     )
     with pytest.raises(NotTaken) as refusal:
         logger.log([record(0), record(1, NOON + DAY), record(2)])
@@ -171,7 +194,7 @@ def test_what_is_refused_for_good_is_named_and_the_rest_is_safe(far: Far, info: 
 def test_what_an_index_does_not_take_now_is_no_refusal(far: Far, info: Callable[..., RunInfo]) -> None:
     logger = ElasticLogger(far.url, index="blocked")
     logger.start(info())
-    far.client.indices.create(index="blocked-2026.11.26", settings={"index.blocks.write": True})
+    far.client.indices.create(index="blocked-training-2026.11.26", settings={"index.blocks.write": True})
     with pytest.raises(RuntimeError, match=r"not taken now.*blocked"):
         logger.log([record(0)])
 
@@ -230,7 +253,7 @@ def test_parts_can_be_left_out(far: Far, info: Callable[..., RunInfo]) -> None:
     logger.log([record(0)])
     logger.system([Sample(0, NOON, {"cpu_percent": 1.0})])
     logger.close("completed")
-    assert not far.client.indices.exists(index="parts-2026.11.26")
+    assert not far.client.indices.get(index="parts-*")
     assert far.documents("experiment-code", run_id=info().id) == []
 
 
@@ -247,7 +270,7 @@ def test_the_names_of_ecs_can_be_searched(far: Far, info: Callable[..., RunInfo]
     far.client.indices.refresh(index="names-ecs-*")
     sums = {
         "cpu": {"max": {"field": "host.cpu.usage"}},
-        "loss": {"max": {"field": "assay.training.value"}},
+        "loss": {"max": {"field": "assay.training.values.loss"}},
     }
     assert far.client.indices.exists(index="names-ecs-2026.11.26")
     found = far.client.search(index="names-ecs-*", size=0, aggs=sums)["aggregations"]

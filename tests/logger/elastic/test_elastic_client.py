@@ -157,7 +157,7 @@ def test_a_connection_that_broke_asks_for_no_removal_unless_a_resume_has_cut_the
         return len(asked)
 
     logger = ElasticLogger(showing.url)
-    showing.codes[:] = [200, 200, 200, 404]  # there is no such run yet
+    showing.codes[:] = [200] * 4 + [404]  # templates are asked for and put; there is no such run yet
     assert removals() == 0
     assert removals() == 0
     (info().folder / "journal.cut.jsonl").write_text("{}")

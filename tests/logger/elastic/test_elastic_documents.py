@@ -11,7 +11,7 @@ import pytest
 
 from assay.logger.elastic.documents import Infrastructure, day, instant
 from assay.logger.elastic.ecs import Ecs
-from assay.logger.elastic.template import METRICS
+from assay.logger.elastic.template import METRICS, TRAINING
 from assay.store.journal import Record
 from assay.store.samples import Sample
 
@@ -92,11 +92,13 @@ def leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, content
 
 
-def type_of(path: str, layout: str) -> str | None:
-    place: dict[str, Any] = METRICS[layout]
+def type_of(path: str, mappings: dict[str, Any]) -> str | None:
+    place = mappings
     for part in path.split("."):
-        if place.get("dynamic") is True:
+        if place.get("dynamic") is True and part not in place.get("properties", {}):
             return "float"
+        if place.get("type") == "flattened":
+            return "keyword"
         if part not in place.get("properties", {}):
             return None
         place = place["properties"][part]
@@ -116,17 +118,34 @@ FITTING = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_field_has_a_type_that_fits_its_values(layout: str) -> None:
     make = LAYOUTS[layout](RUN)
-    documents = [*make.record(RECORD), *make.sample(SAMPLE), *make.sample(TIMING)]
-    assert len({name for name, _ in documents}) == len(documents)
-    for _, document in documents:
+    samples = [*make.sample(SAMPLE), *make.sample(TIMING)]
+    assert len({name for name, _ in samples}) == len(samples)
+    for document in (make.record(RECORD), *(document for _, document in samples)):
+        mappings = TRAINING[layout] if "record_id" in document else METRICS[layout]
         for path, value in leaves(document):
-            type_ = type_of(path, layout)
+            type_ = type_of(path, mappings)
             assert type_ in FITTING, f"{path} has no type"
             assert isinstance(value, FITTING[type_]), f"{path} is {value!r} and not {type_}"
             assert not isinstance(value, bool)
         assert document["@timestamp"] == "2026-11-26T12:00:00.250Z"
         assert document["run_id"] == "r-1"
         assert b"null" not in orjson.dumps(document)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_field_has_the_same_type_among_records_and_samples(layout: str) -> None:
+    def types(properties: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+        for name, field in properties.items():
+            yield from (
+                types(field["properties"], f"{path}{name}.")
+                if "properties" in field
+                else [(f"{path}{name}", field.get("type", ""))]
+            )
+
+    of_records, of_samples = (dict(types(every[layout]["properties"])) for every in (TRAINING, METRICS))
+    both = of_records.keys() & of_samples.keys()
+    assert len(both) > 10
+    assert [(name, of_records[name]) for name in both] == [(name, of_samples[name]) for name in both]
 
 
 def test_the_layout_of_py_elasticinfrastructure_is_kept() -> None:
@@ -169,21 +188,25 @@ def test_boards_over_guessed_types_find_the_words_that_they_ask_for() -> None:
         assert field["fields"]["keyword"]["type"] == "keyword"
 
 
-def test_a_measurement_is_a_document_and_numbers_that_json_has_not_are_words() -> None:
-    documents = dict(Infrastructure(RUN).record(RECORD))
-    assert documents.keys() == {"validation/loss", "validation/bad", "validation/high", "validation/low"}
-    assert documents["validation/loss"]["measurement"] == {
+def test_a_record_is_a_document_and_numbers_that_json_has_not_are_words() -> None:
+    document = Infrastructure(RUN).record(RECORD)
+    assert (document["record_id"], document["measurement_type"]) == (7, "training")
+    assert document["measurement"] == {
         "phase": "validation",
         "epoch": 2,
         "step": 69,
         "samples": 4851,
-        "metric": "loss",
-        "name": "validation/loss",
-        "value": 0.41,
+        "values": {"loss": 0.41},
+        "not_finite": {"bad": "NaN", "high": "Infinity", "low": "-Infinity"},
     }
-    words = [document["measurement"].get("text") for document in documents.values()]
-    assert words == [None, "NaN", "Infinity", "-Infinity"]
-    assert all("value" not in documents[f"validation/{name}"]["measurement"] for name in ("bad", "high", "low"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_names_that_differ_by_a_dot_alone_stay_apart_and_make_no_objects(layout: str) -> None:
+    values = {"top": 1.0, "top.5": 0.5, "top_5": 0.25, "f1/0": 0.125}
+    document = LAYOUTS[layout](RUN).record(Record(0, NOON, "test", 0, 1, 2, values))
+    told = document["assay"]["training"] if layout == "ecs" else document["measurement"]
+    assert told["values"] == {"top": 1.0, "top%2E5": 0.5, "top_5": 0.25, "f1/0": 0.125}
 
 
 def test_ecs_has_the_names_of_metricbeat_with_shares_from_0_to_1() -> None:
@@ -197,9 +220,9 @@ def test_ecs_has_the_names_of_metricbeat_with_shares_from_0_to_1() -> None:
     assert documents["sensor/nvme/Composite"]["hw"]["temperature"] == 35.0
     assert documents["run"]["system"]["process"]["cpu"]["total"]["pct"] == 1.93
     assert documents["run"]["event"] == {"kind": "metric", "module": "system", "dataset": "system.process"}
-    loss = dict(Ecs(RUN).record(RECORD))["validation/loss"]
-    assert loss["assay"]["training"]["value"] == 0.41
-    assert loss["labels"] == {"experiment": "digits", "project": "digits", "run": "r-1"}
+    record = Ecs(RUN).record(RECORD)
+    assert record["assay"]["training"]["values"] == {"loss": 0.41}
+    assert record["labels"] == {"experiment": "digits", "project": "digits", "run": "r-1"}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

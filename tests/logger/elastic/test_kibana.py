@@ -18,13 +18,14 @@ from ruamel.yaml import YAML
 
 from assay.logger.elastic.dashboard import main, objects
 from assay.logger.elastic.template import METRICS as LAYOUTS
-from assay.logger.elastic.template import RUNS
+from assay.logger.elastic.template import RUNS, TRAINING
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "configs" / "kibana" / "run.ndjson"
 COMPOSE = ROOT / "elastic-kibana.yml"
 
 METRICS = LAYOUTS["elasticinfrastructure"]
+OF_TRAINING = TRAINING["elasticinfrastructure"]
 NUMBERS = {"long", "double", "float", "scaled_float"}
 
 
@@ -103,6 +104,8 @@ def test_only_fields_of_the_index_templates_are_named_and_numbers_are_made_of_nu
         attributes = panel["embeddableConfig"]["attributes"]
         mapping = mappings[attributes["references"][0]["id"]]
         state = attributes["state"]
+        if '"training"' in state["query"]["query"]:
+            mapping = OF_TRAINING
         for name in asked_for(state["query"]["query"]):
             assert type_of(name, mapping) == "keyword", name
         for layer in state["datasourceStates"]["formBased"]["layers"].values():
@@ -118,10 +121,11 @@ def test_only_fields_of_the_index_templates_are_named_and_numbers_are_made_of_nu
         assert all(name in shown for name in layer["columns"])
     assert seen > 40
     for name in json.loads(dashboard()["attributes"]["controlGroupInput"]["panelsJSON"]):
-        assert type_of(name, METRICS) == "keyword"
+        assert type_of(name, METRICS) == type_of(name, OF_TRAINING) == "keyword"
     for one in saved():
         if one["type"] == "index-pattern":
             assert type_of(one["attributes"]["timeFieldName"], METRICS) == "date"
+            assert type_of(one["attributes"]["timeFieldName"], OF_TRAINING) == "date"
 
 
 def test_every_type_of_measurement_is_shown() -> None:

@@ -129,8 +129,8 @@ class Client:
             self.say("documents that no longer count cannot be removed", error)
 
     def refresh(self, names: Sequence[str]) -> None:
-        """Make what was sent visible now; without the right to, it is a second later."""
-        with suppress(self.api.AuthorizationException):
+        """Make what was sent visible now; without the right to, or where it takes long, it is visible later."""
+        with suppress(self.api.AuthorizationException, self.api.ConnectionTimeout):
             self.client.indices.refresh(index=list(names), ignore_unavailable=True)
 
     def send(self, documents: Iterable[Document]) -> dict[int, str]:

@@ -18,8 +18,8 @@ import orjson
 
 __all__ = ["main", "objects"]
 
+_OF_TRAINING = 'measurement_type : "training"'
 _HALF, _THIRD, _HIGH = 24, 16, 11
-_TRAINING = 'measurement_type : "training" and measurement.metric : "{}"'
 _BYTES = {"id": "bytes", "params": {"decimals": 1}}
 _PERCENT = {"id": "number", "params": {"decimals": 1, "suffix": " %"}}
 _SHARE = {"id": "percent", "params": {"decimals": 1}}
@@ -63,18 +63,22 @@ def _of(name: str, *lines: Line, type_: str) -> Plot:
     return Plot(name, f'measurement_type : "{type_}"', lines)
 
 
-_VALUE = Line("value", "measurement.value")
+def _training(name: str, label: str = "", operation: str = "average") -> Line:
+    return Line(label or name, f"measurement.values.{name}", operation)
+
+
 _PANELS: tuple[Plot | Table, ...] = (
-    Plot("Loss by phase", _TRAINING.format("loss"), (_VALUE,), "measurement.phase", _HALF),
-    Plot("Accuracy by phase", _TRAINING.format("accuracy"), (_VALUE,), "measurement.phase", _HALF),
+    Plot("Loss by phase", _OF_TRAINING, (_training("loss"),), "measurement.phase", _HALF),
+    Plot("Accuracy by phase", _OF_TRAINING, (_training("accuracy"),), "measurement.phase", _HALF),
     Table(
         "Measurements",
-        'measurement_type : "training"',
-        Line("measurement", "measurement.name"),
+        _OF_TRAINING,
+        Line("phase", "measurement.phase"),
         (
-            Line("last", "measurement.value", "last_value"),
-            Line("lowest", "measurement.value", "min"),
-            Line("highest", "measurement.value", "max"),
+            _training("loss", "last loss", "last_value"),
+            _training("loss", "lowest loss", "min"),
+            _training("accuracy", "last accuracy", "last_value"),
+            _training("accuracy", "highest accuracy", "max"),
         ),
     ),
     Table(
@@ -84,7 +88,7 @@ _PANELS: tuple[Plot | Table, ...] = (
         (Line("status", "status", "last_value"), Line("step", "step", "max"), Line("best", "best.value", "last_value")),
         runs=True,
     ),
-    Plot("Learning rate", _TRAINING.format("learning_rate"), (_VALUE,), "run_id"),
+    Plot("Learning rate", _OF_TRAINING, (_training("learning_rate"),), "run_id"),
     _of("Samples a second", Line("samples a second", "measurement.samples_per_second"), type_="epoch"),
     _of(
         "CPU of the run",

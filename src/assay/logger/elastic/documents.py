@@ -1,8 +1,9 @@
 """Records and samples as documents of Elasticsearch, in two layouts.
 
 "elasticinfrastructure" is that of py-elasticinfrastructure (`experiment`, `hostname`, `measurement_type`,
-`measurement`), one document for each sample and type; "ecs" uses the names of the Elastic Common Schema and of
-Metricbeat (https://www.elastic.co/docs/reference/ecs), where a core, a GPU or a sensor has a document of its own.
+`measurement`), one document for each record, and for each sample and type; "ecs" uses the names of the Elastic Common
+Schema and of Metricbeat (https://www.elastic.co/docs/reference/ecs), where a core, a GPU or a sensor has a document of
+its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from assay.store.journal import Record
 from assay.store.samples import Sample
 
-__all__ = ["Infrastructure", "day", "instant", "spelled"]
+__all__ = ["Infrastructure", "day", "instant", "numbers", "spelled"]
 
 Parts = Iterator[tuple[str, dict[str, Any]]]
 
@@ -42,6 +43,21 @@ def spelled(value: float) -> dict[str, Any]:
     return {"text": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
 
 
+def numbers(values: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """`values` by name, and as words in `not_finite` what JSON has no number for.
+
+    A dot in a name, which would make an object of the part before it, is "%2E" here.
+    """
+    found: dict[str, dict[str, Any]] = {"values": {}, "not_finite": {}}
+    for name, value in values.items():
+        field = name.replace(".", "%2E")
+        if math.isfinite(value):
+            found["values"][field] = value
+        else:
+            found["not_finite"][field] = spelled(value)["text"]
+    return {kind: fields for kind, fields in found.items() if fields}
+
+
 class Infrastructure:
     """The layout of py-elasticinfrastructure.
 
@@ -52,13 +68,10 @@ class Infrastructure:
     def __init__(self, run: Mapping[str, Any]) -> None:
         self.run = dict(run)
 
-    def record(self, record: Record) -> Parts:
-        """For every scalar its full name and its document."""
+    def record(self, record: Record) -> dict[str, Any]:
+        """One document with all its numbers."""
         where = {"phase": record.phase, "epoch": record.epoch, "step": record.step, "samples": record.samples}
-        for metric, value in record.values.items():
-            name = f"{record.phase}/{metric}"
-            measurement = {**where, "metric": metric, "name": name, **spelled(value)}
-            yield name, self._document(record.time, "training", measurement, {"record_id": record.id})
+        return self._document(record.time, "training", where | numbers(record.values), {"record_id": record.id})
 
     def sample(self, sample: Sample) -> Parts:
         """For every type its name and its document; none for what the machine did not tell."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assay.logger.elastic.documents import Infrastructure, Parts, instant, spelled
+from assay.logger.elastic.documents import Infrastructure, Parts, instant, numbers
 from assay.store.journal import Record
 from assay.store.samples import Sample
 
@@ -20,14 +20,11 @@ __all__ = ["Ecs"]
 class Ecs(Infrastructure):
     """The layout "ecs": dots in names are objects; shares are from 0 to 1."""
 
-    def record(self, record: Record) -> Parts:
-        """For every scalar its full name and its document."""
+    def record(self, record: Record) -> dict[str, Any]:
+        """One document with all its numbers."""
         where = {"phase": record.phase, "epoch": record.epoch, "step": record.step, "samples": record.samples}
-        for metric, value in record.values.items():
-            name = f"{record.phase}/{metric}"
-            training = {**where, "metric": metric, "name": name, **spelled(value)}
-            fields = {f"assay.training.{key}": part for key, part in training.items()}
-            yield name, self._ecs(record.time, "assay.training", fields, {"record_id": record.id})
+        fields = {f"assay.training.{key}": part for key, part in (where | numbers(record.values)).items()}
+        return self._ecs(record.time, "assay.training", fields, {"record_id": record.id})
 
     def sample(self, sample: Sample) -> Parts:
         """For every thing that was measured (memory, a core, a GPU) its name and its document."""

@@ -16,7 +16,7 @@ from assay.logger.elastic.client import Client, apart
 from assay.logger.elastic.documents import Infrastructure, day, instant
 from assay.logger.elastic.ecs import Ecs
 from assay.logger.elastic.run import RunDocuments
-from assay.logger.elastic.template import METRICS, RUNS, template
+from assay.logger.elastic.template import METRICS, RUNS, TRAINING, template
 from assay.store.journal import CUT, Record
 from assay.store.samples import Sample
 
@@ -24,12 +24,12 @@ __all__ = ["ElasticLogger"]
 
 
 class ElasticLogger(BaseLogger):
-    """One document for every scalar of the journal and for every sample of the machine, in daily indices.
+    """A document for every record of the journal and for every sample of the machine, in daily indices.
 
-    The indices are `experiment-metrics-YYYY.MM.DD` (days of UTC; `experiment-metrics-ecs-…` for the layout "ecs"),
-    `experiment-runs` (a run, its configuration and its result) and `experiment-code` (its files). Ids are made of the
-    run's and the record's: what is sent twice is there once. All fields have types, by index templates that are put
-    where they are missing.
+    The indices are `experiment-metrics-training-YYYY.MM.DD` (records; days of UTC), `experiment-metrics-YYYY.MM.DD`
+    (samples; both with `-ecs` after `metrics` for the layout "ecs"), `experiment-runs` (a run, its configuration and
+    its result) and `experiment-code` (its files). Ids are made of the run's and the record's: what is sent twice is
+    there once. All fields have types, by index templates that are put where they are missing.
 
     Args:
         url: of the server, such as `https://elastic.example.org:9200`; without a port 9200, with https 443.
@@ -106,6 +106,7 @@ class ElasticLogger(BaseLogger):
         self.client.put_templates(
             {
                 f"assay-{self.index}": template([f"{self.index}-*"], METRICS[self.layout]),
+                f"assay-{self.index}-training": template([f"{self.index}-training-*"], TRAINING[self.layout]),
                 "assay-experiment-runs": template(["experiment-runs", "experiment-code"], RUNS),
             }
         )
@@ -118,18 +119,24 @@ class ElasticLogger(BaseLogger):
     def log(self, records: Sequence[Record]) -> None:
         if self.with_training:
             self._send_numbered(
-                (record.id, record.time, str(record.id), name, content)
-                for record in records
-                for name, content in self._layout.record(record)
+                f"{self.index}-training",
+                (
+                    (record.id, record.time, (str(record.id),), self._layout.record(record))
+                    for record in records
+                    if record.values
+                ),
             )
         self._record = max(self._record, records[-1].id)
 
     def system(self, samples: Sequence[Sample]) -> None:
         if self.with_system:
             self._send_numbered(
-                (sample.id, sample.time, f"s{sample.id}", name, content)
-                for sample in samples
-                for name, content in self._layout.sample(sample)
+                self.index,
+                (
+                    (sample.id, sample.time, (f"s{sample.id}", name), content)
+                    for sample in samples
+                    for name, content in self._layout.sample(sample)
+                ),
             )
         self._sample = max(self._sample, samples[-1].id)
 
@@ -162,11 +169,13 @@ class ElasticLogger(BaseLogger):
             self.client.remove(f"{self.index}-*", query)
         self._cut, self._record, self._sample = cut, run.delivered, run.sampled
 
-    def _send_numbered(self, documents: Iterable[tuple[int, float, str, str, Mapping[str, Any]]]) -> None:
+    def _send_numbered(
+        self, index: str, documents: Iterable[tuple[int, float, tuple[str, ...], Mapping[str, Any]]]
+    ) -> None:
         """Raises: NotTaken with what is refused, once the rest is safe."""
         refused = self.client.send(
-            (owner, f"{self.index}-{day(moment)}", self.documents.id(number, name), content)
-            for owner, moment, number, name, content in documents
+            (owner, f"{index}-{day(moment)}", self.documents.id(*parts), content)
+            for owner, moment, parts, content in documents
         )
         if refused:
             raise NotTaken(refused)

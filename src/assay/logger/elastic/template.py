@@ -1,6 +1,9 @@
 """The types of all fields that ElasticLogger writes, as index templates: nothing is guessed, nothing grows by itself.
 
-Fields that no template names are kept and not indexed (`dynamic: false`).
+Measurements of the training have indices of their own: their numbers are fields by the name of the metric, which come
+from without, and a server looks for every field of a mapping in every document.
+
+Other fields that no template names are kept and not indexed (`dynamic: false`).
 """
 
 from __future__ import annotations
@@ -8,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["METRICS", "RUNS", "VERSION", "template"]
+__all__ = ["METRICS", "RUNS", "TRAINING", "VERSION", "template"]
 
-VERSION = 3
+VERSION = 4
 """Goes up with every change of a type: a template of an older version in the cluster is replaced."""
 
 WORD = {"type": "keyword", "ignore_above": 1024}
@@ -23,7 +26,14 @@ REAL = {"type": "float"}
 PERCENT = {"type": "scaled_float", "scaling_factor": 100}
 SHARE = {"type": "scaled_float", "scaling_factor": 10_000}
 # Every leaf a keyword, without a field for each: configurations have as many keys as they like.
+WORDS = {"type": "flattened"}
 TREE = {"type": "flattened", "ignore_above": 8000, "depth_limit": 100}
+
+
+def _numbers(place: str) -> dict[str, dict[str, Any]]:
+    """Those of every training, and whatever else its metrics are named."""
+    known = {f"{place}.values.{name}": NUMBER for name in ("loss", "accuracy", "learning_rate")}
+    return {f"{place}.values": {"type": "object", "dynamic": True}, **known, f"{place}.not_finite": WORDS}
 
 
 def _fields(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +43,7 @@ def _fields(mapping: Mapping[str, Any]) -> dict[str, Any]:
         *parents, leaf = path.split(".")
         place = properties
         for parent in parents:
-            place = place.setdefault(parent, {"properties": {}}).setdefault("properties", {})
+            place = place.setdefault(parent, {}).setdefault("properties", {})
         place[leaf] = dict(type_)
     return properties
 
@@ -42,14 +52,23 @@ _IDS = {"@timestamp": DATE, "sent": DATE, "run_id": WORD, "record_id": COUNT, "s
 
 _RUN = {"@timestamp": DATE, "run_id": WORD, "project": WORD, "name": WORD, "experiment": OLD_WORD, "hostname": OLD_WORD}
 
+_INFRASTRUCTURE_TRAINING = {
+    **_IDS,
+    **_RUN,
+    "timestamp": DATE,
+    "measurement_type": OLD_WORD,
+    "measurement.phase": WORD,
+    **{f"measurement.{name}": COUNT for name in ("epoch", "step", "samples")},
+    **_numbers("measurement"),
+}
+
 _INFRASTRUCTURE = {
     **_IDS,
     **_RUN,
     "timestamp": DATE,
     "measurement_type": OLD_WORD,
-    **{f"measurement.{name}": WORD for name in ("phase", "metric", "name", "text")},
     **{f"measurement.{name}": COUNT for name in ("epoch", "step", "samples", "processes", "threads")},
-    **{f"measurement.{name}": NUMBER for name in ("value", "seconds", "samples_per_second")},
+    **{f"measurement.{name}": NUMBER for name in ("seconds", "samples_per_second")},
     **{f"measurement.{name}": PERCENT for name in ("cpu_load_average", "cpu_load_threads", "cpu_percent", "percent")},
     "measurement.load_1_minute": REAL,
     "measurement.cpu_temperatures.label": OLD_WORD,
@@ -74,11 +93,22 @@ _INFRASTRUCTURE = {
     **{f"measurement.gpus_averages.{name}": REAL for name in ("memoryUsed", "memoryFree", "temperature", "power")},
 }
 
-_ECS = {
+_ECS_COMMON = {
     **_IDS,
     **dict.fromkeys(("ecs.version", "host.name", "host.hostname", "event.module", "event.dataset"), WORD),
     **dict.fromkeys(("event.kind", "metricset.name", "service.type"), WORD),
     **{f"labels.{name}": WORD for name in ("experiment", "project", "run")},
+}
+
+_ECS_TRAINING = {
+    **_ECS_COMMON,
+    "assay.training.phase": WORD,
+    **{f"assay.training.{name}": COUNT for name in ("epoch", "step", "samples")},
+    **_numbers("assay.training"),
+}
+
+_ECS = {
+    **_ECS_COMMON,
     "host.cpu.usage": SHARE,
     "system.cpu.cores": COUNT,
     **{f"system.{name}": SHARE for name in ("cpu.total.pct", "cpu.total.norm.pct", "core.total.pct")},
@@ -105,9 +135,8 @@ _ECS = {
     **{f"assay.sensor.{name}": REAL for name in ("high", "critical")},
     **{f"assay.gpu.{name}": REAL for name in ("power_limit", "clock", "memory_clock")},
     **{f"assay.process.{name}": COUNT for name in ("count", "gpu_memory_bytes")},
-    **{f"assay.training.{name}": WORD for name in ("phase", "metric", "name", "text")},
     **{f"assay.training.{name}": COUNT for name in ("epoch", "step", "samples")},
-    **{f"assay.training.{name}": NUMBER for name in ("value", "seconds", "samples_per_second")},
+    **{f"assay.training.{name}": NUMBER for name in ("seconds", "samples_per_second")},
 }
 
 _OF_RUNS = {
@@ -133,12 +162,28 @@ METRICS: dict[str, dict[str, Any]] = {
 }
 """By layout: each has its own indices, so that none has types that it does not need."""
 
+TRAINING: dict[str, dict[str, Any]] = {
+    layout: {
+        "dynamic": False,
+        # Without this a first value of 1 would make the field one of whole numbers.
+        "dynamic_templates": [{"values": {"path_match": f"{place}.values.*", "mapping": NUMBER}}],
+        "properties": _fields(fields),
+    }
+    for layout, place, fields in (
+        ("elasticinfrastructure", "measurement", _INFRASTRUCTURE_TRAINING),
+        ("ecs", "assay.training", _ECS_TRAINING),
+    )
+}
+"""By layout, of the indices of the records; fields that METRICS has as well have the same types there."""
+
 RUNS: dict[str, Any] = {"dynamic": False, "properties": _fields(_OF_RUNS)}
 
 
 def template(patterns: list[str], mappings: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `indices.put_index_template` but its name; the longer pattern comes before the shorter."""
-    settings = {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-1"}}
+    # As many metrics as somebody has: those above the limit are kept, and no document is refused.
+    fields = {"limit": 5000, "ignore_dynamic_beyond_limit": True}
+    settings = {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "mapping": {"total_fields": fields}}}
     return {
         "index_patterns": patterns,
         "priority": 200 + len(patterns[0]),
