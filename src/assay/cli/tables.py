@@ -132,6 +132,11 @@ def print_run(run: RunFolder, *, as_json: bool) -> None:
             print(f"{key:<12} {status[key]}")
     for stamp in status.get("stamps", []):
         print(f"note         {stamp}")
+    promised = {"B": "the same bits", "A": "the same samples", "none": "neither bits nor samples are promised"}
+    for entry in status.get("resumed", []):
+        print(f"resumed      at step {entry['step']}: {promised.get(entry.get('level'), 'not known')}")
+        for line in entry.get("differences", []):
+            print(f"             {line}")
     for name, target in checkpoints.items():
         print(f"checkpoint   {name}" + (f" -> {target}" if target != name else ""))
     records, behind = last_id(run.journal) + 1, False

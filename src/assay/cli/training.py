@@ -26,8 +26,13 @@ def train(
     allow: Allow = None,
     allow_change: Annotated[
         list[str] | None,
-        typer.Option("--allow-change", metavar="KEY", help="On resume: a key that may differ from the run's."),
+        typer.Option(
+            "--allow-change", metavar="KEY", help="On resume: a key that may differ from the run's; data: the dataset."
+        ),
     ] = None,
+    require_exact: Annotated[
+        bool, typer.Option("--require-exact", help="On resume: stop where the same bits cannot be promised.")
+    ] = False,
     preflight: Annotated[
         bool, typer.Option("--preflight/--no-preflight", help="Look at a step on paper and a real batch first.")
     ] = True,
@@ -48,6 +53,7 @@ def train(
         overrides=overrides or (),
         allow=allow or (),
         allow_change=allow_change or (),
+        require_exact=require_exact,
         preflight=preflight,
         quiet=quiet,
     )

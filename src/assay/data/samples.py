@@ -103,6 +103,20 @@ class Samples(Dataset[Any]):
             return self._collated_others([*zip(images, labels, strict=True), *others], others[0])
         return self.pipeline.finish(images, seeds), self._collated(labels, "targets")
 
+    def read(self, positions: NDArray[np.int64]) -> list[Any]:
+        """Samples as the dataset gives them, without transforms.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        seeds = BatchSeeds(self.seed, self.stream, 0, self.indices[positions])
+        with restored_generators():
+            read = []
+            for n, index in enumerate(seeds.indices.tolist()):
+                seeds.enter(n, 0)
+                read.append(self._read(index))
+        return read
+
     def _read(self, index: int) -> Any:
         try:
             return self.dataset[index]

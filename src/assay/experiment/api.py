@@ -35,6 +35,7 @@ def train(
     overrides: Sequence[str] = (),
     allow: Sequence[str] = (),
     allow_change: Sequence[str] = (),
+    require_exact: bool = False,
     preflight: bool = True,
     quiet: bool = False,
     **components: Any,
@@ -46,7 +47,8 @@ def train(
         resume: a run to go on with, from its newest checkpoint; `config` may then be left out.
         overrides: texts such as `optimizer.args.lr=0.1`.
         allow: packages outside the project that components may come from.
-        allow_change: keys that may differ on resume although the run is then no longer one run.
+        allow_change: keys that may differ on resume although the run is then no longer one run; `data`: the dataset.
+        require_exact: refuse a resume that cannot be the same to the bit, whatever the reason.
         preflight: take a step on paper and look at a real batch first, as `check` does.
         quiet: print nothing.
         components: `dataset`, `loader`, `model`, `loss`, `metrics`, `optimizer`, `schedulers`, `trainer` or `loggers`:
@@ -65,7 +67,7 @@ def train(
     from assay.experiment import resuming
     from assay.experiment.training import Request, start
 
-    request = Request(whole, allowed, Console(quiet=quiet), objects, tuple(allow_change), preflight)
+    request = Request(whole, allowed, Console(quiet=quiet), objects, tuple(allow_change), preflight, require_exact)
     folder, built = start(request) if before is None else resuming.resume(before, request)
     return Run(folder, allowed, objects, built)
 

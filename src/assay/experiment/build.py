@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,17 @@ __all__ = ["Built", "assemble", "build", "build_network", "listed", "open_data"]
 
 @dataclass
 class Built:
-    """A trainer and its data; `host` holds what was chosen where the configuration said auto."""
+    """A trainer and its data.
+
+    Args:
+        host: what was chosen where the configuration said auto.
+        fingerprint: what checkpoints say that they were made with.
+    """
 
     trainer: BaseTrainer
     data: Splits
     host: dict[str, Any]
+    fingerprint: dict[str, Any] = field(default_factory=dict)
 
 
 def build(checked: Checked, data: Splits | None = None) -> Built:

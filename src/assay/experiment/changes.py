@@ -1,13 +1,18 @@
-"""What differs between the configuration of a run and the one that it is resumed with."""
+"""What differs between a checkpoint and what its run is resumed with, and what can be promised all the same.
+
+Level B, the same bits: nothing differs that a number depends on. Level A, the same samples: their order and contents
+are the same, and the arithmetic may not be. Else neither is promised.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from assay.errors import ConfigError, Problem
+from assay.errors import CheckpointError, ConfigError, DataError, Problem
 
-__all__ = ["differences", "refuse_inexact"]
+__all__ = ["Changes", "changes", "differences", "refuse_inexact"]
 
 # Changing these leaves every step as it was; anything else makes the resumed run another run.
 _HARMLESS = (
@@ -50,7 +55,131 @@ def refuse_inexact(changed: Sequence[tuple[str, Any, Any]], allowed: Sequence[st
             hint=f"--allow-change {key}",
         )
         for key, before, after in changed
-        if not any(key == free or key.startswith(free + ".") for free in (*_HARMLESS, *allowed))
+        if not is_harmless(key) and not any(key == free or key.startswith(free + ".") for free in allowed)
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def is_harmless(key: str) -> bool:
+    return any(key == free or key.startswith(free + ".") for free in _HARMLESS)
+
+
+@dataclass
+class Changes:
+    """
+    Args:
+        config: keys of the configuration: (key, before, now).
+        outside: keys whose value comes from the environment or a file and is another, with the text that is written.
+        data: what differs of the dataset, a sentence each.
+        code: files of the project.
+        software: packages: (name, before, now).
+        host: the machine and how it computes: (name, before, now).
+        order: the order of the epoch is another.
+        unknown: the checkpoint does not say what it was made with.
+    """
+
+    config: list[tuple[str, Any, Any]] = field(default_factory=list)
+    outside: list[tuple[str, str]] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
+    code: list[str] = field(default_factory=list)
+    software: list[tuple[str, Any, Any]] = field(default_factory=list)
+    host: list[tuple[str, Any, Any]] = field(default_factory=list)
+    order: bool = False
+    unknown: bool = False
+
+    @property
+    def level(self) -> str:
+        """`B`, `A`, or nothing."""
+        keys = [*(key for key, *_ in self.config), *(key for key, _ in self.outside)]
+        harmful = [key for key in keys if not is_harmless(key)]
+        of_samples = any(key == "seed" or f"{key}.".startswith("data.") for key in harmful)
+        if self.unknown or self.data or self.code or self.order or of_samples:
+            return ""
+        return "A" if harmful or self.software or self.host else "B"
+
+    def reasons(self) -> list[str]:
+        """What keeps the resume from being exact."""
+        found = ["the checkpoint does not say what it was made with"] if self.unknown else []
+        found += [f"{key} {old!r} -> {new!r}" for key, old, new in self.config if not is_harmless(key)]
+        found += [f"{key} is another value of {text}" for key, text in self.outside if not is_harmless(key)]
+        found += self.data
+        found += ["the order of the samples is another"] if self.order else []
+        found += [f"code of the project ({', '.join(self.code)})"] if self.code else []
+        return found + [f"{name} {old} -> {new}" for name, old, new in (*self.software, *self.host)]
+
+    def lines(self) -> list[str]:
+        """Every difference, group by group."""
+        made = [f"changed: {key}: {old!r} -> {new!r}" for key, old, new in self.config]
+        made += [f"changed: {key}: {text} holds another value" for key, text in self.outside]
+        made += [f"changed: data: {sentence}" for sentence in self.data]
+        made += ["changed: data: the order of the epoch"] if self.order else []
+        made += [f"changed: code: {name}" for name in self.code]
+        return made + [f"changed: {name}: {old} -> {new}" for name, old, new in (*self.software, *self.host)]
+
+    def statement(self) -> str:
+        """What the resume promises, in a line."""
+        if self.level == "B":
+            return "the resume is exact: the same bits (level B)"
+        said = {"A": "the samples are the same (level A)", "": "neither bits nor samples are promised"}[self.level]
+        return f"the resume is not bit-exact: {', '.join(self.reasons())}; {said}"
+
+    def refuse(self, allowed: Sequence[str], require_exact: bool) -> None:
+        """
+        Raises:
+            DataError: the dataset is another one, and `data` is not allowed to change.
+            CheckpointError: exactness is required and cannot be had.
+        """
+        # A part of `data` that was allowed to change has made the dataset another one.
+        of_data = any(key == "data" or key.startswith("data.") for key in allowed)
+        if (self.data or self.order) and not of_data:
+            what = "; ".join(self.data) or "an epoch goes through the samples in another order"
+            raise DataError(
+                f"dataset fingerprint differs ({what})",
+                hint="bring the data back that the run was trained on, or go on with this: --allow-change data",
+            )
+        if require_exact and self.level != "B":
+            raise CheckpointError(
+                f"the resume would not be bit-exact: {', '.join(self.reasons())}",
+                hint="bring back what it was, or resume without --require-exact",
+            )
+
+
+def changes(before: Any, now: Mapping[str, Mapping[str, Any]]) -> Changes:
+    """What two fingerprints differ in; files of the code and values from outside are looked at elsewhere.
+
+    Raises:
+        CheckpointError: `before` is none.
+    """
+    if before is None:
+        return Changes(unknown=True)
+    if not isinstance(before, dict) or not all(isinstance(before.get(group, {}), dict) for group in now):
+        raise CheckpointError("the fingerprint in the checkpoint is none", found=str(before)[:200])
+    found: dict[str, list[tuple[str, Any, Any]]] = {}
+    for group in ("software", "machine", "arithmetic"):
+        old, new = before.get(group, {}), now[group]
+        # What only one side knows is no difference of the run: a GPU has no instruction set of the CPU.
+        found[group] = [(name, old[name], new[name]) for name in new if name in old and old[name] != new[name]]
+    data = _of_data(before.get("data", {}), now["data"])
+    return Changes(data=data, software=found["software"], host=found["machine"] + found["arithmetic"])
+
+
+def _of_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    made = []
+    for split in sorted({*before, *now}):
+        old, new = before.get(split), now.get(split)
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            made.append(f"{split} is {'new' if new else 'not there any more'}")
+            continue
+        for name, words in (
+            ("dataset", "{split} is of {old} -> {new}"),
+            ("samples", "{split}: {old:,} -> {new:,} samples"),
+            ("content", "the content of {split} is another"),
+            ("read", "samples of {split} are read as others"),
+            ("split", "{split} has others of the samples"),
+        ):
+            one, two = old.get(name), new.get(name)
+            if one != two and one != "" and two != "" and type(one) is type(two):
+                made.append(words.format(split=split, old=one, new=two))
+                break
+    return made

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from assay.errors import CheckpointError, RunBusyError
+import torch
+from rich.console import Console
+
+from assay.config.check import Checked
+from assay.data.fingerprint import order_digest
+from assay.errors import CheckpointError, ConfigError, RunBusyError
 from assay.experiment.build import Built, build
-from assay.experiment.changes import differences, refuse_inexact
+from assay.experiment.changes import Changes, changes, differences, refuse_inexact
 from assay.experiment.findings import placed
+from assay.experiment.fingerprint import fingerprint, holds_same, outside_values
 from assay.experiment.training import Request, carry_out, describe, ending
+from assay.store.environment import changed_code
 from assay.store.journal import Journal, cut
 from assay.store.lock import Lock
 from assay.store.run_folder import RunFolder
 from assay.trainer import snapshot
 from assay.trainer.checkpoint import Checkpoints
 from assay.trainer.signals import Signals
+from assay.utils.devices import choose_device
 
 __all__ = ["journal_position", "resume"]
 
@@ -38,20 +48,27 @@ def resume(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
 
 
 def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
-    before, checked = run.read_config(), request.checked
-    # These hold what was chosen, and the configuration says auto.
+    checked = as_the_run(run, request.checked, request.console)
+    before = run.read_config()
+    # These hold what was chosen, and the configuration says auto: the fingerprint tells what became of them.
     chosen = ("host.device", "host.threads", "host.memory_format")
     changed = [change for change in differences(before, checked.complete) if change[0] not in chosen]
     with placed(checked):
         refuse_inexact(changed, request.allow_change)
-    for key, old, new in changed:
-        request.console.print(f"changed: {key}: {old!r} -> {new!r}", markup=False, highlight=False)
     built = build(checked)
     trainer = built.trainer
     checkpoint, faults = Checkpoints(run.checkpoints).newest()
+    built.fingerprint = fingerprint(checked, built, request.allowed.root)
+    found = Changes(changed)
+    if checkpoint is not None:
+        found = against(checkpoint.state.get("fingerprint"), checked, built, request.allowed.root)
+        found.config = changed
+        with placed(checked):
+            refuse_inexact([(key, text, "another value") for key, text in found.outside], request.allow_change)
+        found.refuse(request.allow_change, request.require_exact)
     Checkpoints(run.checkpoints).clean()  # not before: where none can be used nothing is changed
-    for fault in faults:
-        request.console.print(f"warning: {fault}", markup=False, highlight=False)
+    for line in (*found.lines(), *(f"warning: {fault}" for fault in faults)):
+        request.console.print(line, markup=False, highlight=False, soft_wrap=True)
     position = {"offset": 0, "next_id": 0}
     if checkpoint is not None:
         names = [name for name in ("model", "ema", "training") if checkpoint.has(name)]
@@ -68,14 +85,68 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
             else "to go on, ask for more: --set trainer.args.epochs=N",
         )
     cut(run.path, position["offset"], position["next_id"])
-    resumed = [*run.read_status().get("resumed", []), {"time": time.time(), "step": trainer.progress.step}]
-    run.write_status("running", reason="", resumed=resumed)
+    step, level = trainer.progress.step, found.level or "none"
+    entry = {"time": time.time(), "step": step, "level": level, "differences": found.lines()}
+    run.write_status("running", reason="", resumed=[*run.read_status().get("resumed", []), entry])
+    run.write_log(f"resumed at step {step}: {found.statement()}")
     with ending(run):
+        if found.code and checkpoint is not None:
+            keep_code(run, checkpoint.path.name)
         describe(run, checked, built, request)
-        head = f"resumed {run.path} at step {trainer.progress.step}"
-        head += "" if checkpoint else ", for it had no checkpoint yet"
+        head = f"resumed {run.path} at step {step}"
+        head += f"; {found.statement()}" if checkpoint else ", for it had no checkpoint yet"
         carry_out(run, Journal(run.journal, position["next_id"]), checked, built, request, signals, head)
     return built
+
+
+def as_the_run(run: RunFolder, checked: Checked, console: Console) -> Checked:
+    """The configuration, with the threads and the memory layout of the run where it leaves them open: another number of
+    threads gives other bits.
+    """
+    host, held = checked.config.host, run.read_config().get("host", {})
+    update: dict[str, Any] = {}
+    if host.threads is None and type(held.get("threads")) is int:
+        update["threads"] = held["threads"]
+        if (here := torch.get_num_threads()) != held["threads"]:
+            told = f"threads: {held['threads']}, as in the run (this process would have taken {here})"
+            console.print(told, markup=False, highlight=False)
+    if host.memory_format == "auto" and held.get("memory_format") in ("contiguous", "channels_last"):
+        update["memory_format"] = held["memory_format"]
+    place = checked.places.get(("host", "device"))
+    if place is not None and Path(place.file) == run.config:  # what was chosen there may not be here
+        try:
+            choose_device(host.device)
+        except ConfigError:
+            update["device"] = "auto"
+    config = checked.config.model_copy(update={"host": host.model_copy(update=update)})
+    return replace(checked, config=config)
+
+
+def against(held: Any, checked: Checked, built: Built, root: Path) -> Changes:
+    """What differs from the fingerprint of a checkpoint.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    found = changes(held, built.fingerprint)
+    if found.unknown:
+        return found
+    code, outside, order = (held.get(name, {}) for name in ("code", "outside", "order"))
+    found.code = changed_code(root, code)
+    for key, (text, value) in outside_values(checked).items():
+        if isinstance(outside.get(key), str) and not holds_same(outside[key], value):
+            found.outside.append((key, text))
+    epoch = order.get("epoch") if isinstance(order, dict) else None
+    if type(epoch) is int and not found.data:
+        found.order = order.get("digest") != order_digest(built.data.train, epoch)
+    return found
+
+
+def keep_code(run: RunFolder, name: str) -> None:
+    """The sources that the run had until a checkpoint stay beside those that it goes on with."""
+    kept = run.path / f"code.until-{name}"
+    if run.code.is_dir() and not kept.exists():
+        run.code.rename(kept)
 
 
 def journal_position(state: Mapping[str, Any]) -> dict[str, int]:

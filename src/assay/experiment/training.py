@@ -18,6 +18,7 @@ from assay.errors import Interrupted, StorageError
 from assay.experiment.build import Built, build
 from assay.experiment.explaining import origins
 from assay.experiment.failures import explained
+from assay.experiment.fingerprint import fingerprint
 from assay.experiment.output import Output
 from assay.experiment.preflight import preflight
 from assay.logger.courier import launch
@@ -50,6 +51,7 @@ class Request:
     objects: Mapping[str, Any] = field(default_factory=dict)
     allow_change: Sequence[str] = ()
     preflight: bool = True
+    require_exact: bool = False
 
 
 def start(request: Request) -> tuple[RunFolder, Built]:
@@ -61,6 +63,7 @@ def start(request: Request) -> tuple[RunFolder, Built]:
     checked = request.checked
     with Signals(interruptible=True) as signals:
         built = build(checked, preflight(checked).data if request.preflight else None)
+        built.fingerprint = fingerprint(checked, built, request.allowed.root)
         config = checked.config
         run = RunFolder.create(Path(config.folder), config.project, config.name)
         lock = Lock(run.lock)
@@ -111,6 +114,7 @@ def carry_out(
     settings = (config.logging, config.checkpoints)
     labels = tuple(built.data.info.class_names)
     writer = Writer(run, journal, checkpoints, settings, display, signals, labels)
+    writer.fingerprint = built.fingerprint
     loaders = [loader for loader in (built.data.train, built.data.validation, built.data.test) if loader is not None]
     for loader in loaders:
         loader.tell = display.note
@@ -171,7 +175,8 @@ def describe(run: RunFolder, checked: Checked, built: Built, request: Request) -
     with storing(run.path):
         write_json(run.config, complete)
         write_json(run.origin, origins(checked))
-        write_json(run.environment, {**environment(request.allowed.root), "device": built.host["device"]})
+        facts = {**environment(request.allowed.root), "device": built.host["device"]}
+        write_json(run.environment, {**facts, "fingerprint": built.fingerprint})
         write_json(run.transforms, concealed_in({"dataset": asdict(built.data.info), **built.data.describe()}))
         write_json(run.measurements, measurements(built.trainer))
         snapshot_code(request.allowed.root, run.code, tuple(file for file in files if file.is_file()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -9,15 +10,17 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from assay.utils.digest import sha256_of
 from assay.utils.secrets import conceal, concealed_source
 
-__all__ = ["environment", "snapshot_code"]
+__all__ = ["changed_code", "code_digests", "environment", "package_digest", "processor", "snapshot_code"]
 
 _LARGEST_SOURCE = 1 << 20
 # Files that hold secrets by their nature.
@@ -36,7 +39,7 @@ def environment(root: Path) -> dict[str, Any]:
         "packages": _packages(),
         "platform": platform.platform(),
         "hostname": platform.node(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": {"physical": psutil.cpu_count(logical=False), "logical": psutil.cpu_count()},
         "memory_bytes": psutil.virtual_memory().total,
         "git": _git_state(root),
@@ -67,6 +70,36 @@ def snapshot_code(root: Path, folder: Path, extra: tuple[Path, ...] = ()) -> lis
         (folder / "uncommitted.diff").write_text(concealed_source(diff), encoding="utf-8", errors="surrogateescape")
         copied.append("uncommitted.diff")
     return copied
+
+
+def code_digests(root: Path) -> dict[str, str]:
+    """The SHA-256 of the project's modules that this process imported, by their paths below `root`; assay's own, where
+    it is developed in the project, are left out.
+    """
+    own = Path(__file__).parents[1]
+    sources = sorted(path for path in _project_sources(root) if not path.is_relative_to(own))
+    return {str(path.relative_to(root)): sha256_of(path) for path in sources if path.is_file()}
+
+
+def changed_code(root: Path, before: Mapping[str, str]) -> list[str]:
+    """Those of the files of `code_digests` that are no longer what they were, or no longer there.
+
+    Files that are new are none of them: which modules are imported at the moment depends on more than the code.
+    """
+    changed = []
+    for name, digest in before.items():
+        path = root / name
+        if not path.is_file() or sha256_of(path) != digest:
+            changed.append(name)
+    return changed
+
+
+@lru_cache(maxsize=1)
+def package_digest() -> str:
+    """Of assay's own sources: a version that is developed keeps its number."""
+    folder = Path(__file__).parents[1]
+    digests = [f"{path.relative_to(folder)} {sha256_of(path)}" for path in sorted(folder.rglob("*.py"))]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:12]
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -126,7 +159,8 @@ def _git_state(root: Path) -> dict[str, Any] | None:
     return {"commit": commit, "branch": branch, "changed": changed}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The model of the CPU."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

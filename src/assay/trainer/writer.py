@@ -13,6 +13,7 @@ from torch import Tensor
 
 from assay.config.schema import Checkpoints as CheckpointSettings
 from assay.config.schema import Logging
+from assay.data.fingerprint import order_digest
 from assay.errors import Interrupted, NonFiniteError, StorageError
 from assay.model.accumulators import read_numbers
 from assay.model.metrics.collection import MetricSet
@@ -67,6 +68,8 @@ class Writer:
         self.logging, self.saving = settings
         self.display, self.signals, self.labels = display, signals, labels
         self.recorder = Recorder(journal)
+        self.fingerprint: Mapping[str, Any] = {}
+        """What every checkpoint says that it was made with."""
         self._mark = (time.monotonic(), 0)
         self._before = float(run.read_status().get("seconds", 0.0))
         self._started = time.monotonic()
@@ -183,6 +186,8 @@ class Writer:
             StorageError: the disk refused for the third time, or the run is about to end.
         """
         tensors, state = snapshot.take(trainer)
+        order = order_digest(trainer.parts.train_data, trainer.progress.epoch)
+        state["fingerprint"] = {**self.fingerprint, "order": {"epoch": trainer.progress.epoch, "digest": order}}
         if bad := [name for name in not_finite(tensors) if name not in self._never_finite]:
             raise NonFiniteError(
                 f"{bad[0]} is not finite at step {trainer.progress.step}; no checkpoint was written",
