@@ -13,6 +13,7 @@ AssayError                  70  a bug in assay, when nothing more exact fits
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -157,9 +158,11 @@ class StorageError(AssayError):
     @classmethod
     def writing(cls, path: Path, error: OSError, needed: int | None = None) -> StorageError:
         """`needed` is in bytes."""
+        closed = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+        remedy = "make it writable" if closed else "free some space"
         return cls(
             f"could not write {path}: {error.strerror or error}",
-            hint="free some space, or choose another `folder` in the configuration",
+            hint=f"{remedy}, or choose another `folder` in the configuration",
             found=room(path, needed),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,8 @@ def ending(run: RunFolder) -> Iterator[None]:
         if run.read_status().get("state") == "running":
             state = "interrupted" if isinstance(error, (KeyboardInterrupt, Interrupted)) else "failed"
             told = str(error) or ("before the first step" if state == "interrupted" else type(error).__name__)
-            run.write_status(state, reason=told.splitlines()[0])
+            with suppress(StorageError):  # what ended the run is told, and not that the disk refuses this as well
+                run.write_status(state, reason=told.splitlines()[0])
         raise
 
 

@@ -220,9 +220,11 @@ class Writer:
     def best(self, trainer: BaseTrainer) -> tuple[Mapping[str, Tensor], Progress]:
         """The weights that the best value was measured with (a moving average, where there is one), and where that was.
 
-        Where a full disk has refused the best, it is told, and the best of those that were saved takes its place.
+        Where a full disk has refused the best, it is told, and the best of those that were saved takes its place, or
+        the last where none was.
         """
-        checkpoint, monitor = self.checkpoints.load("best"), trainer.monitor
+        checkpoint = self.checkpoints.load("best" if (self.checkpoints.folder / "best").is_symlink() else "last")
+        monitor = trainer.monitor
         weights = evaluated_weights(checkpoint, trainer.device)
         if checkpoint.step == monitor.best_step:
             samples = trainer.progress.best_samples
