@@ -1,4 +1,4 @@
-"""Trainings whose disk is full, without inodes, read-only, or takes small files only: they stop or go on as promised."""
+"""Trainings whose disk is full, without inodes, read-only, or takes small files only: they stop or go on as told."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from assay.cli import checking, delivery, describing, listing, training
+from assay.cli import checking, delivery, describing, listing, training, verifying
 
 __all__ = ["app"]
 
@@ -21,6 +21,7 @@ app.command()(checking.check)
 app.command()(training.test)
 app.command()(listing.runs)
 app.command()(listing.show)
+app.command()(verifying.verify)
 app.command()(delivery.sync)
 app.command()(describing.components)
 app.command()(describing.schema)

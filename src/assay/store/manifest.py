@@ -23,10 +23,21 @@ import orjson
 from assay.errors import CheckpointError
 from assay.utils.digest import sha256_of
 
-__all__ = ["FORMAT", "MANIFEST", "DamagedError", "Manifest", "checkpoints", "encoded", "place", "stamp", "verified"]
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "STATE",
+    "DamagedError",
+    "Manifest",
+    "checkpoints",
+    "encoded",
+    "place",
+    "stamp",
+    "verified",
+]
 
 FORMAT = 2
-MANIFEST = "manifest.json"
+MANIFEST, STATE = "manifest.json", "state.json"
 
 _NAME = re.compile(r"step-([0-9]{8,18})(?:-([0-9]{1,9}))?")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

@@ -10,12 +10,11 @@ import orjson
 import torch
 
 from assay.errors import CheckpointError
-from assay.store.manifest import DamagedError, Manifest, verified
+from assay.store.manifest import STATE, DamagedError, Manifest, verified
 from assay.utils.tensor_file import load
 
-__all__ = ["STATE", "Checkpoint", "opened"]
+__all__ = ["Checkpoint", "opened"]
 
-STATE = "state.json"
 _LARGEST = 1 << 26  # bytes of state.json; the states of the generators have some 15,000
 
 

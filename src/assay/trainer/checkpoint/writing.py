@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from assay.errors import room
-from assay.store.manifest import MANIFEST, encoded
-from assay.trainer.checkpoint.reading import STATE
+from assay.store.manifest import MANIFEST, STATE, encoded
 from assay.utils.atomic import fsync_folder
 
 __all__ = ["NoRoomError", "publish", "size_of"]
