@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 
-pytest.register_assert_rewrite("trials", "far_ends")
+pytest.register_assert_rewrite("trials", "far_ends", "killing")
 
 TINY: dict[str, Any] = {
     "project": "tests",
