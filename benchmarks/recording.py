@@ -1,22 +1,25 @@
 """What a record costs the training loop: CPU time of the loop's thread, with records of every step against none.
 
     python benchmarks/recording.py
-    python benchmarks/recording.py --rounds 400 --only none journal
+    python benchmarks/recording.py --rounds 400 --only journal down
 
 An MLP 64-32-10 on the digits in batches of 32, ten numbers a step: the loss, eight values that the step gives as
-tensors, and the learning rate. Contenders, each an `assay.train` as a user calls it, all in one process:
+tensors, and the learning rate. An `assay.train` as a user calls it, for each state of the servers:
 
-- *none*: a record an epoch, no logger. The step gives its eight values here too: what they cost is no recording.
-- *none, again*: the same, to see what a difference of nothing looks like.
-- *journal*: a record a step, no logger.
-- *TensorBoard*: a record a step, and the courier beside it writes the event file.
-- *hung*: a record a step, and a logger whose server accepts and never answers.
-- *down*: a record a step, and a logger whose server refuses.
+- *journal*: no logger.
+- *TensorBoard*: the courier beside it writes the event file.
+- *hung*: a logger whose server accepts and never answers.
+- *down*: a logger whose server refuses.
 
-Protocol: each has a thread of its own, and they take turns of `--steps` steps from inside of their loaders, so that one
-runs at a time. A turn's time is `time.thread_time_ns` of its thread, over the steps; a difference is that of two turns
-of one round. What assay does at the end of an epoch is in no turn. The difference holds all that a record costs the
-loop: sums of the window, reading the numbers, encoding, and the write.
+Protocol: in one loop, turns of `--steps` steps with a record each and turns with none alternate, so that both have the
+same model, memory and moment; what waits to be written at the end of a turn is written in it. By `time.thread_time_ns`
+are taken
+
+- *in place*: `Writer.after_step`, which is all that recording adds to a step: the mean of a turn with records, less
+  what it costs without.
+- *step*: whole turns; a difference is that to the mean of the two turns without records beside it. It holds what the
+  records' code pushes out of the caches too, and the noise of a whole step.
+- *step, nothing*: the same of turns without records, to see what a difference of nothing looks like.
 
 Then the recorder alone, with ten numbers of Python and with ten tensors of the CPU, a thousand records a turn.
 """
@@ -30,9 +33,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Condition, Thread
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -43,36 +44,14 @@ from turns import header
 
 import assay
 from assay.data.datasets.digits import Digits
-from assay.data.loaders.batch import BatchLoader
 from assay.store.journal import Journal
 from assay.trainer.default import DefaultTrainer
 from assay.trainer.recorder import Recorder
 from assay.trainer.state import Progress, StepResult
+from assay.trainer.writer import Writer
 
 BATCH = 32
-FIRST = 10  # rounds that do not count
-
-
-class Turns:
-    """Passes the turn round; who has it runs, all others wait."""
-
-    def __init__(self, names: list[str]) -> None:
-        self.names = list(names)
-        self.waiting: set[str] = set()
-        self.turn = 0
-        self.changed = Condition()
-        self.times: dict[str, list[float]] = defaultdict(list)
-
-    def take(self, name: str, last: bool = False) -> None:
-        """Pass on the turn, if it is ours, and wait until it comes again; not when it was our `last`."""
-        with self.changed:
-            if name in self.waiting:
-                self.turn += 1
-            self.waiting.add(name)
-            self.changed.notify_all()
-            everyone = len(self.names)
-            while not last and not (len(self.waiting) == everyone and self.names[self.turn % everyone] == name):
-                self.changed.wait()
+FIRST = 4  # turns of each kind that do not count
 
 
 class ManyDigits(Digits):
@@ -94,59 +73,87 @@ class TenNumbers(DefaultTrainer):
         return result
 
 
-def compare(contenders: dict[str, dict[str, Any]], rounds: int, steps: int) -> dict[str, list[float]]:
-    """µs of CPU per step of every turn, by contender."""
-    turns = Turns(list(contenders))
+class Turns:
+    """µs of CPU per step of each turn, and of every `after_step`, without records and with them."""
 
-    def loader(name: str) -> type[BatchLoader]:
-        class TurnLoader(BatchLoader):
-            def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
-                if self.stream != "train":
-                    yield from super().batches(epoch, start)
-                    return
-                begin = 0
-                try:
-                    for number, batch in enumerate(super().batches(epoch, start)):
-                        if number % steps == 0:
-                            if number:
-                                turns.times[name].append((time.thread_time_ns() - begin) / steps / 1e3)
-                            turns.take(name)
-                            begin = time.thread_time_ns()
-                        yield batch
-                finally:  # the loop asks for no more than it needs
-                    turns.take(name, last=True)
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.turns: dict[bool, list[float]] = {False: [], True: []}
+        self.in_place: dict[bool, list[float]] = defaultdict(list)
 
-        return TurnLoader
+    def trainer(self) -> type[TenNumbers]:
+        """Records in every other turn."""
+        measured = self
 
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        threads = [
-            Thread(target=_train, args=(Path(folder) / name, loader(name), rounds * steps * BATCH, settings))
-            for name, settings in contenders.items()
+        class Alternating(TenNumbers):
+            count, begin, recording = 0, 0, True
+
+            def update(self, batch: Any) -> Any:
+                if self.count % measured.steps == 0:
+                    self.turn()
+                self.count += 1
+                return super().update(batch)
+
+            def turn(self) -> None:
+                if self.count:
+                    self.recorder.flush()
+                    measured.turns[self.recording].append((time.thread_time_ns() - self.begin) / measured.steps / 1e3)
+                self.recording = not self.recording
+                if self.recording:
+                    self.metrics["batch"] = self.window
+                else:
+                    self.window = self.metrics.pop("batch")
+                self.begin = time.thread_time_ns()
+
+        return Alternating
+
+    def measuring(self, after_step: Any) -> Any:
+        def timed(writer: Writer, trainer: Any, readings: Any) -> None:
+            trainer.recorder = writer.recorder
+            begin = time.thread_time_ns()
+            after_step(writer, trainer, readings)
+            self.in_place[trainer.recording].append((time.thread_time_ns() - begin) / 1e3)
+
+        return timed
+
+    def differences(self) -> dict[str, Any]:
+        without, records = (np.array(self.turns[kind][FIRST:]) for kind in (False, True))
+        count = min(len(records), len(without) - 1)
+        beside = (without[:count] + without[1 : count + 1]) / 2
+        null = without[1:-1] - (without[:-2] + without[2:]) / 2
+        means = [
+            np.reshape(times[: len(times) // self.steps * self.steps], (-1, self.steps)).mean(1)[FIRST:]
+            for times in (self.in_place[False], self.in_place[True])
         ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    return {name: times[FIRST:] for name, times in turns.times.items()}
+        in_place = means[1] - np.median(means[0])
+        return {"in place": in_place, "step": records[:count] - beside, "step, nothing": null}
 
 
-def _train(folder: Path, loader: type[BatchLoader], samples: int, settings: dict[str, Any]) -> None:
+def train(folder: Path, rounds: int, steps: int, settings: dict[str, Any]) -> Turns:
+    """One training of `2 * rounds` turns."""
+    measured = Turns(steps)
     config = {
         "folder": str(folder),
         "host": {"device": "cpu", "threads": 1, "memory_format": "contiguous"},
         "data": {
-            "dataset": {"type": ManyDigits, "args": {"samples": samples}},
-            "loader": {"type": loader, "args": {"batch_size": BATCH}},
+            "dataset": {"type": ManyDigits, "args": {"samples": 2 * (rounds + FIRST + 1) * steps * BATCH}},
+            "loader": {"type": "BatchLoader", "args": {"batch_size": BATCH}},
             "split": {"validation": 0},
         },
         "model": {"type": "MLP", "args": {"hidden": [32]}},
         "loss": {"type": "CrossEntropyLoss"},
         "optimizer": {"type": "SGD", "args": {"lr": 0.01}},
-        "trainer": {"type": TenNumbers, "args": {"epochs": 1}},
+        "trainer": {"type": measured.trainer(), "args": {"epochs": 1}},
         **settings,
     }
-    run = assay.train(config, quiet=True, preflight=False, allow=["hung"])
+    after_step = Writer.after_step
+    Writer.after_step = measured.measuring(after_step)  # type: ignore[method-assign]
+    try:
+        run = assay.train(config, quiet=True, preflight=False, allow=["hung"])
+    finally:
+        Writer.after_step = after_step  # type: ignore[method-assign]
     assert run.status["state"] == "completed"
+    return measured
 
 
 def alone(values: dict[str, Any], rounds: int) -> list[float]:
@@ -163,44 +170,41 @@ def alone(values: dict[str, Any], rounds: int) -> list[float]:
     return times[len(times) // 10 :]
 
 
-def _line(name: str, times: Any) -> str:
+def line(name: str, times: Any) -> str:
     low, middle, high = np.percentile(times, (10, 50, 90))
-    return f"{name:32} n {len(times):4}   median {middle:6.2f} µs   p10-p90 {low:6.2f} to {high:6.2f}"
+    return f"{name:26} n {len(times):5}   median {middle:6.2f} µs   p10-p90 {low:6.2f} to {high:6.2f}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=300, help="turns of every contender")
-    parser.add_argument("--steps", type=int, default=20, help="steps of a turn")
-    parser.add_argument("--only", nargs="+", help="contenders; the first is what the others are compared with")
+    parser.add_argument("--rounds", type=int, default=300, help="turns with records")
+    parser.add_argument("--steps", type=int, default=32, help="steps of a turn")
+    parser.add_argument("--only", nargs="+", help="states of the servers")
     options = parser.parse_args()
     silent, refusing = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
-    ports = silent.getsockname()[1], refusing.getsockname()[1]
+    ports = [server.getsockname()[1] for server in (silent, refusing)]
     refusing.close()
-    logger: Callable[[int], dict[str, Any]] = lambda port: {"type": "hung:HungLogger", "args": {"port": port}}  # noqa: E731
-    steps, epochs = {"every": "1ba"}, {"every": "1ep"}
-    contenders: dict[str, dict[str, Any]] = {
-        "none": {"loggers": [], "logging": {**epochs, "system": None}},
-        "none, again": {"loggers": [], "logging": {**epochs, "system": None}},
-        "journal": {"loggers": [], "logging": {**steps, "system": None}},
-        "TensorBoard": {"loggers": ["TensorBoardLogger"], "logging": {**steps, "system": "1s"}},
-        "hung": {"loggers": [logger(ports[0])], "logging": {**steps, "system": "1s"}},
-        "down": {"loggers": [logger(ports[1])], "logging": {**steps, "system": "1s"}},
+    hung, down = ({"type": "hung:HungLogger", "args": {"port": port}} for port in ports)
+    states: dict[str, tuple[list[Any], str | None]] = {
+        "journal": ([], None),
+        "TensorBoard": (["TensorBoardLogger"], "1s"),
+        "hung": ([hung], "1s"),
+        "down": ([down], "1s"),
     }
-    names = options.only or list(contenders)
     print(header(("numpy", "tensorboard"), [1]))
-    times = compare({name: contenders[name] for name in names}, options.rounds + FIRST + 1, options.steps)
-    print("\nCPU time of the loop's thread per step")
-    for name in names:
-        print(_line(name, times[name]))
-    print(f"\nper record of ten numbers: difference to {names[0]!r}, turn by turn")
-    for name in names[1:]:
-        print(_line(name, np.subtract(times[name], times[names[0]])))
+    print("\nCPU time of the loop's thread, per record of ten numbers")
+    for name in options.only or states:
+        loggers, system = states[name]
+        settings = {"loggers": loggers, "logging": {"every": "1ba", "system": system}}
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            measured = train(Path(folder), options.rounds, options.steps, settings)
+        for kind, differences in measured.differences().items():
+            print(line(f"{name}, {kind}", differences), flush=True)
     print("\nthe recorder alone, per record of ten numbers")
     floats = {f"value_{index}": 0.337 * index + 0.1 for index in range(10)}
-    print(_line("ten numbers of Python", alone(floats, options.rounds)))
+    print(line("ten numbers of Python", alone(floats, options.rounds)))
     tensors = {name: torch.tensor(value) for name, value in floats.items()}
-    print(_line("ten tensors", alone(tensors, options.rounds)))
+    print(line("ten tensors", alone(tensors, options.rounds)))
     return 0
 
 

@@ -132,6 +132,10 @@ def carry_out(
             output.line("".join(traceback.format_exception(error)).rstrip())
         output.line(f"{state}: {shown}")
         try:
+            writer.recorder.flush()
+        except Exception as lost:  # a full disk, or a device that is gone
+            display.note(f"warning: the records of the last steps are lost: {lost}")
+        try:
             writer.write_status(trainer, state, reason=str(shown).splitlines()[0])
             run.write_log(f"{state}: {shown}")
         except StorageError as full:  # told beside what stopped the run, and not in its place

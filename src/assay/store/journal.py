@@ -75,7 +75,7 @@ class Record:
 
 
 class Journal:
-    """The writing end: one `os.write` for every line, so that nothing is lost to a SIGKILL.
+    """The writing end: one `os.write` for what is put, so that nothing of it is lost to a SIGKILL.
 
     Opening repairs a last line that a loss of power tore.
 
@@ -145,22 +145,18 @@ class Journal:
             line["media"] = media
         return self.put(line)
 
-    def put(self, line: dict[str, Any]) -> int:
-        """As `append`, of a record whose fields are in their order; its id is set here.
+    def put(self, *lines: dict[str, Any]) -> int:
+        """As `append`, of records whose fields are in their order; their ids are set here, and the last is returned.
 
         Raises:
-            StorageError: the disk is full or refuses to write.
+            StorageError: the disk is full or refuses to write; none of the lines stays in the journal.
         """
-        line["id"] = self._next_id
-        try:
-            content = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-        except TypeError:  # numbers of NumPy or torch
-            content = b"null"
-        if b"null" in content:  # what is not finite: found faster here than by a look at each number
-            line["values"] = {name: encoded(value) for name, value in line["values"].items()}
-            content = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-        self.write(content)
-        self._next_id += 1
+        parts = []
+        for id_, line in enumerate(lines, self._next_id):
+            line["id"] = id_
+            parts.append(_line(line))
+        self.write(b"".join(parts))
+        self._next_id += len(lines)
         return self._next_id - 1
 
     def write(self, lines: bytes) -> None:
@@ -264,6 +260,17 @@ def cut(folder: Path, offset: int, next_id: int) -> int:
     except OSError as error:
         raise StorageError.writing(path, error) from error
     return len(lines)
+
+
+def _line(line: dict[str, Any]) -> bytes:
+    try:
+        content = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # numbers of NumPy or torch
+        content = b"null"
+    if b"null" in content:  # what is not finite: found faster here than by a look at each number
+        line["values"] = {name: encoded(value) for name, value in line["values"].items()}
+        content = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    return content
 
 
 def _archive(path: Path, lines: list[bytes]) -> None:

@@ -311,6 +311,7 @@ class BaseTrainer(ABC):
             phase, attached = progress.pending[0], dict(progress.attached)
             data = loaders[phase]
             assert data is not None
+            writer.recorder.flush()  # an evaluation may be long
             try:
                 metrics = self.evaluate(data, phase)
             except (DataError, Stopped):

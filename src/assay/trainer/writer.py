@@ -85,19 +85,18 @@ class Writer:
         """Count, and record the window of steps if it is due."""
         window = trainer.metrics.get("batch")
         if window is not None:
-            is_due = due(self.logging.every, trainer.progress, False)
-            if is_due and len(readings) == 1 and window.is_empty_sum:
-                values = readings[0].scalars()
+            progress = trainer.progress
+            is_due = due(self.logging.every, progress, False)
+            alone = is_due and len(readings) == 1 and window.is_empty_sum
+            if alone and window.reads and not progress.attached:
+                self.recorder.step(progress, readings[0], learning_rates(trainer))
             else:
                 for reading in readings:
                     window.add(reading)
-                values = window.scalars() if is_due else {}
-            if is_due:
-                values |= learning_rates(trainer)
-                waiting = trainer.progress.attached
-                media = trainer.attachments.take(waiting, "batch") if waiting else None
-                self.recorder.record("batch", trainer.progress, values, media, on_host=window.reads)
-                if window.count:
+                if is_due:
+                    values = window.scalars() | learning_rates(trainer)
+                    media = trainer.attachments.take(progress.attached, "batch")
+                    self.recorder.record("batch", progress, values, media, on_host=window.reads)
                     window.reset()
         self.display.step(trainer.progress)
 
@@ -290,8 +289,13 @@ def learning_rates(trainer: BaseTrainer) -> dict[str, Tensor | float]:
     """The rates that the last update used: `learning_rate`, or one of each group."""
     groups = trainer.optimizer.param_groups
     if len(groups) == 1:
-        return {"learning_rate": groups[0]["lr"]}
-    return {f"learning_rate/{number}": group["lr"] for number, group in enumerate(groups)}
+        return {"learning_rate": _rate(groups[0]["lr"])}
+    return {f"learning_rate/{number}": _rate(group["lr"]) for number, group in enumerate(groups)}
+
+
+def _rate(rate: Tensor | float) -> Tensor | float:
+    """One that is a tensor is changed in its place, and a record may be written later."""
+    return rate.item() if isinstance(rate, Tensor) and rate.is_cpu else rate
 
 
 def evaluated_weights(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> Mapping[str, Tensor]:

@@ -96,6 +96,8 @@ class MetricSet:
         for name, metric in self._means.items():
             total, number = metric.part(output, target, count)
             sums[name] = float(total.item()) if self.reads else total, number
+        if not self._others:
+            return Reading(count, means, weight, sums)
         return Reading(count, means, weight, sums, output, target)
 
     def add(self, reading: Reading) -> None:
