@@ -44,10 +44,10 @@ class Recorder:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._pending: deque[_Pending] = deque()
-        self._steps: list[tuple[float, int, int, int, Reading, dict[str, float]]] = []
+        self._steps: list[tuple[float, int, int, int, Reading, Mapping[str, Tensor | float]]] = []
         self._written = 0.0
 
-    def step(self, progress: Progress, reading: Reading, rates: dict[str, float]) -> None:
+    def step(self, progress: Progress, reading: Reading, rates: Mapping[str, Tensor | float]) -> None:
         """A record of the step alone that was just made; its numbers are on the host.
 
         Args:
@@ -128,7 +128,7 @@ class Recorder:
                     "epoch": epoch,
                     "step": step,
                     "samples": samples,
-                    "values": reading.scalars() | rates,
+                    "values": {**reading.scalars(), **rates},
                 }
                 for now, epoch, step, samples, reading, rates in steps
             )
