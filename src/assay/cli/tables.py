@@ -14,10 +14,10 @@ from assay.store.journal import last_id
 from assay.store.run_folder import RunFolder
 from assay.utils.atomic import read_json
 
-__all__ = ["print_json", "print_result", "print_run", "print_runs", "print_values"]
+__all__ = ["print_json", "print_result", "print_run", "print_runs", "print_table", "print_values"]
 
 
-def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as they must be, the first one to the left: two hundred runs in no time, and `grep` reads it."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -62,7 +62,7 @@ def _print_values(run: RunFolder, status: Mapping[str, Any]) -> None:
         unit, better = (facts.get(name, {}).get(key) or "" for key in ("unit", "better"))
         rows.append((name, _figure(best.get(name)), _figure(last.get(name)), unit, better))
     position = f" (epoch {at['epoch']}, step {at['step']})" if at else ""
-    _print_table(("measurement", f"best{position}", "last", "unit", "better"), rows)
+    print_table(("measurement", f"best{position}", "last", "unit", "better"), rows)
 
 
 def print_result(run: RunFolder) -> None:
@@ -86,7 +86,7 @@ def print_values(run: RunFolder, checkpoint: str, values: Mapping[str, float], *
         return
     facts = _measurements(run)
     rows = [(name, _figure(value), facts.get(name, {}).get("unit") or "") for name, value in values.items()]
-    _print_table(("measurement", checkpoint, "unit"), rows)
+    print_table(("measurement", checkpoint, "unit"), rows)
 
 
 def print_runs(found: Sequence[RunSummary], folder: Any, *, as_json: bool) -> None:
@@ -109,7 +109,7 @@ def print_runs(found: Sequence[RunSummary], folder: Any, *, as_json: bool) -> No
         )
         for summary in found
     ]
-    _print_table(("run", "state", "epoch", "step", "monitor", "best", "time", "started"), rows)
+    print_table(("run", "state", "epoch", "step", "monitor", "best", "time", "started"), rows)
 
 
 def _plain(summary: RunSummary) -> dict[str, Any]:

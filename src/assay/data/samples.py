@@ -17,6 +17,7 @@ from assay.data.datasets.base import BaseDataset
 from assay.data.generators import BatchSeeds, restored_generators
 from assay.data.transforms.pipeline import Pipeline
 from assay.errors import AssayError, DataError
+from assay.utils.devices import is_out_of_memory
 
 __all__ = ["BatchKey", "Samples"]
 
@@ -120,9 +121,9 @@ class Samples(Dataset[Any]):
     def _read(self, index: int) -> Any:
         try:
             return self.dataset[index]
-        except MemoryError:
-            raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise MemoryError(str(error)) from error
             raise self._unreadable([index], error) from error
 
     def _read_whole(self, seeds: BatchSeeds) -> Any:
@@ -135,9 +136,9 @@ class Samples(Dataset[Any]):
             with restored_generators():
                 seeds.enter(0, 0)
                 batch = self.dataset.__getitems__(indices)  # type: ignore[attr-defined]
-        except MemoryError:
-            raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise MemoryError(str(error)) from error
             raise self._unreadable(seeds.indices.tolist(), error) from error
         if isinstance(batch, tuple) or (isinstance(batch, list) and len(batch) == len(seeds.indices)):
             return batch

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from assay.experiment.build import Built
     from assay.experiment.preflight import Report
+    from assay.experiment.replaying import Replayed
 
 __all__ = ["Run", "check", "open", "train"]
 
@@ -208,6 +209,21 @@ class Run:
         trainer.progress.step = found.step
         values = trainer.evaluate(built.data.test, "test").compute()
         return {f"test/{name}": value for name, value in values.items()}
+
+    def replay(self, step: int | None = None, *, debug: bool = False) -> Replayed:
+        """Make a step that failed again, from what was kept of it; nothing of the run is changed.
+
+        Args:
+            step: updates done before it; None: the last one that failed.
+            debug: enter Python's debugger where it fails.
+
+        Raises:
+            ConfigError: no such step was kept.
+            CheckpointError: what was kept is damaged.
+        """
+        from assay.experiment.replaying import replay
+
+        return replay(self.folder, self._checked(), step, debug=debug)
 
     def _checked(self) -> Checked:
         return examined(self.folder.config, (), self._allowed, self._objects).checked()

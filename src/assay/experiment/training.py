@@ -125,7 +125,7 @@ def carry_out(
     try:
         trainer.train(writer)
     except BaseException as error:
-        shown = explained(error, trainer.model, run)
+        shown = explained(error, trainer, run)
         state = "interrupted" if isinstance(shown, Interrupted) else "failed"
         output.give_back()  # begun lines first
         if shown is not error:

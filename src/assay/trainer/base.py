@@ -23,7 +23,7 @@ from assay.schedulers.sequence import Sequence as SchedulerSequence
 from assay.trainer.attachments import Attachments
 from assay.trainer.batches import count_samples, split_batch, to_device
 from assay.trainer.gradients import prepare_gradients, weight_of, window_scale
-from assay.trainer.guard import refuse_loss
+from assay.trainer.guard import Flag, refuse_loss
 from assay.trainer.measured import judge, require_measured
 from assay.trainer.monitor import EarlyStopping, Monitor
 from assay.trainer.signals import Signals, Stopped
@@ -112,6 +112,8 @@ class BaseTrainer(ABC):
         if parts.compile:
             self.model.compile()  # in place, so that no name gets a prefix
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=parts.precision == "float16")
+        # A GradScaler skips such updates by itself.
+        self.flag = None if self.reads_numbers or self.scaler.is_enabled() else Flag(self.optimizer, self.device)
         self.last_batch: Any = None
         self.signals = Signals()  # not entered; a training has those of its writer
 
@@ -134,7 +136,7 @@ class BaseTrainer(ABC):
         self.optimizer.zero_grad(set_to_none=True)
         total = count_samples(batch)
         results = []
-        for micro in split_batch(batch, self._micro_size):
+        for micro in split_batch(batch, self.micro_size):
             with self.autocast():
                 result = self.train_step(self.to_device(micro))
             self.check_finite(result)
@@ -224,7 +226,7 @@ class BaseTrainer(ABC):
                 for number, batch in enumerate(self.signals.fetched(data.batches(0))):
                     seed_generators(derive(self.parts.seed, phase, self.progress.step, number), self.device)
                     self.last_batch = batch
-                    for micro in split_batch(batch, self._micro_size):
+                    for micro in split_batch(batch, self.micro_size):
                         with self.autocast():
                             result = self.evaluate_step(self.to_device(micro))
                         metrics.update(result)
@@ -253,7 +255,8 @@ class BaseTrainer(ABC):
         return self.max_steps is not None and self.progress.step >= self.max_steps
 
     @property
-    def _micro_size(self) -> int:
+    def micro_size(self) -> int:
+        """Samples that a micro-batch has at most."""
         return math.ceil((self.parts.train_data.batch_size or 1) / self.accumulate)
 
     def _batches(self, writer: Writer) -> Iterator[Any]:

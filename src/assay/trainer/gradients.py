@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from assay.model.accumulators import accumulator_dtype
 from assay.model.losses.weighting import loss_is_sum
-from assay.trainer.guard import refuse_gradient
+from assay.trainer.guard import refuse_gradient, refuse_rates
 from assay.trainer.state import StepResult
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ def prepare_gradients(trainer: BaseTrainer, scale: float | Tensor) -> None:
     """Take the scaler's factor out, multiply by `scale`, refuse what is not finite, and clip.
 
     Raises:
-        NonFiniteError: on a CPU, where a gradient is not finite.
+        NonFiniteError: a learning rate is not finite; on a CPU, a gradient is not.
     """
+    refuse_rates(trainer)
     groups = trainer.optimizer.param_groups
     gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
     if trainer.scaler.is_enabled():
@@ -52,6 +53,8 @@ def prepare_gradients(trainer: BaseTrainer, scale: float | Tensor) -> None:
         factor = scale.to(gradients[0].dtype) if isinstance(scale, Tensor) else scale
         torch._foreach_mul_(gradients, factor)
     reads = trainer.reads_numbers and not trainer.scaler.is_enabled()
+    if gradients and trainer.flag is not None:
+        trainer.flag.look(gradients)
     if gradients and (trainer.clip is not None or reads):
         norm = nn.utils.get_total_norm(gradients)
         if reads:

@@ -27,6 +27,7 @@ from assay.trainer.batches import first_images
 from assay.trainer.checkpoint import Checkpoint, Checkpoints
 from assay.trainer.display import Display
 from assay.trainer.finite import not_finite
+from assay.trainer.guard import require_finite
 from assay.trainer.media import write_histograms, write_images, write_matrix
 from assay.trainer.recorder import Recorder
 from assay.trainer.signals import Signals, named
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Writer"]
 
 _PATIENCE = 3
+_LOOK = 10.0  # seconds: how often a device that no step waits for is asked whether its numbers are finite
 
 
 class Writer:
@@ -72,7 +74,7 @@ class Writer:
         """What every checkpoint says that it was made with."""
         self._mark = (time.monotonic(), 0)
         self._before = float(run.read_status().get("seconds", 0.0))
-        self._started = time.monotonic()
+        self._started = self._looked = time.monotonic()
         self._warned: set[str] = set()
         self._never_finite: set[str] = set()
         self._refused = 0  # saves in a row
@@ -99,6 +101,9 @@ class Writer:
                     self.recorder.record("batch", progress, values, media, on_host=window.reads)
                     window.reset()
         self.display.step(trainer.progress)
+        if trainer.flag is not None and self.display.stepped - self._looked > _LOOK:
+            self._looked = self.display.stepped
+            require_finite(trainer)
 
     def record_epoch(self, trainer: BaseTrainer, last: bool) -> None:
         """Read the sums of the epoch, and write them if epochs are due."""
@@ -115,6 +120,7 @@ class Writer:
             NonFiniteError: the training loss is not finite (found here where the device did not tell at the step).
         """
         self.recorder.flush()
+        require_finite(trainer)
         progress = at or trainer.progress
         scalars: dict[str, Tensor | float] = dict(metrics.scalars())
         if phase == "train":
@@ -184,6 +190,7 @@ class Writer:
             NonFiniteError: a weight, a buffer or the optimizer's state is not finite.
             StorageError: the disk refused for the third time, or the run is about to end.
         """
+        require_finite(trainer)
         tensors, state = snapshot.take(trainer)
         order = order_digest(trainer.parts.train_data, trainer.progress.epoch)
         state["fingerprint"] = {**self.fingerprint, "order": {"epoch": trainer.progress.epoch, "digest": order}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from assay.errors import ConfigError, Problem
 
-__all__ = ["choose_device", "choose_memory_format", "seed_generators", "set_arithmetic"]
+__all__ = ["choose_device", "choose_memory_format", "is_out_of_memory", "seed_generators", "set_arithmetic"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -72,3 +73,13 @@ def seed_generators(seed: int, device: torch.device) -> None:
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was refused, by whoever tells it: Python, torch's allocators, or the system."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Cannot allocate memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

@@ -133,6 +133,14 @@ class BaseLoader(DataLoader[Any]):
         keys = self._keys(epoch, start)
         return self._from_workers(keys) if self.workers else map(self.samples.fetch, keys)
 
+    def fetch(self, epoch: int, number: int) -> Any:
+        """One batch, made here and now, without workers.
+
+        Raises:
+            DataError: a sample cannot be read or transformed.
+        """
+        return self.samples.fetch(self._keys(epoch, number)[0])
+
     def close(self) -> None:
         """End the workers that live on between epochs; do so when the loader is done with.
 
