@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
+import random
 import resource
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -168,8 +172,6 @@ def test_the_code_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
-    import os
-
     os.mkfifo(tmp_path / "pipe.pt")
     (tmp_path / "folder.pt").mkdir()
     (tmp_path / "loop.pt").symlink_to("loop.pt")
@@ -186,3 +188,37 @@ def test_honest_files_of_both_forms_load(tmp_path: Path) -> None:
         torch.save(model.state_dict(), tmp_path / "w.pt", _use_new_zipfile_serialization=not legacy)
         shutil.copy(tmp_path / "w.pt", tmp_path / "copy.pt")
         load_weights(model, tmp_path / "copy.pt")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_files_with_bytes_changed_at_random_run_nothing_and_are_read_or_refused(
+    memory: Path, watch: type[Watch], little_memory: None, seed: int
+) -> None:
+    """Ten thousand of each; no other exception, and no end of the process."""
+    chance = random.Random(f"{os.environ.get('ASSAY_FAULTS_SEED', '1')} {seed}")
+    canary, file = memory / "canary", memory / "weights.pt"
+    stream = io.BytesIO()
+    held = {
+        "w": torch.arange(6.0).reshape(2, 3),
+        "p": torch.nn.Parameter(torch.ones(3)),
+        "n": [1, 2.5, None, (True, "x")],
+    }
+    torch.save(held, stream)
+    originals = [stream.getvalue(), *(payload for _, payload in payloads(canary, {}) if payload)]
+    for _ in range(10_000):
+        content = bytearray(originals[0] if chance.random() < 0.7 else chance.choice(originals))
+        for _ in range(chance.choice((1, 1, 2, 4, 8))):
+            place = chance.randrange(len(content))
+            content[place : place + chance.choice((0, 1, 1, 3))] = chance.choice(
+                (chance.randbytes(1), b"", bytes(chance.choices(b"(.0123KMJRbtulh]})\x85\x86\x8aqQcX", k=3)))
+            )
+        file.write_bytes(content)
+        watch.seen.clear()
+        watch.is_on = True
+        with suppress(CheckpointError):
+            load(file)
+        watch.is_on = False
+        assert watch.seen == []
+    assert not canary.exists()

@@ -178,14 +178,16 @@ class Run:
         """
         from assay.data.datasets.base import DatasetInfo
         from assay.experiment.build import build_network
+        from assay.model.architectures.weights import load_weights
         from assay.trainer.checkpoint import Checkpoints
         from assay.trainer.writer import evaluated_weights
 
-        weights = evaluated_weights(Checkpoints(self.folder.checkpoints).load(checkpoint))
+        found = Checkpoints(self.folder.checkpoints).load(checkpoint)
+        weights = evaluated_weights(found)
         facts = read_json(self.folder.transforms)["dataset"]
         facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
         network = build_network(self._checked(), DatasetInfo(**facts))
-        network.load_state_dict(weights)
+        load_weights(network, weights, str(found.path))
         network.eval()  # not its result: a model whose own train() returns nothing is a model all the same
         return network
 
@@ -197,6 +199,7 @@ class Run:
             CheckpointError: there is no such checkpoint, or it is damaged.
         """
         from assay.experiment.build import build
+        from assay.model.architectures.weights import load_weights
         from assay.trainer.checkpoint import Checkpoints
         from assay.trainer.writer import evaluated_weights
 
@@ -205,7 +208,7 @@ class Run:
         trainer = built.trainer
         if built.data.test is None:
             raise DataError("the dataset has no test split", hint="set data.split.test to hold some samples back")
-        trainer.evaluated_model.load_state_dict(evaluated_weights(found, trainer.device))
+        load_weights(trainer.evaluated_model, evaluated_weights(found, trainer.device), str(found.path))
         trainer.progress.step = found.step
         values = trainer.evaluate(built.data.test, "test").compute()
         return {f"test/{name}": value for name, value in values.items()}

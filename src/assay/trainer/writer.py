@@ -14,7 +14,7 @@ from torch import Tensor
 from assay.config.schema import Checkpoints as CheckpointSettings
 from assay.config.schema import Logging
 from assay.data.fingerprint import order_digest
-from assay.errors import Interrupted, NonFiniteError, StorageError
+from assay.errors import CheckpointError, Interrupted, NonFiniteError, StorageError
 from assay.model.accumulators import read_numbers
 from assay.model.metrics.collection import MetricSet
 from assay.model.metrics.reading import Reading
@@ -306,5 +306,12 @@ def _rate(rate: Tensor | float) -> Tensor | float:
 
 
 def evaluated_weights(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> Mapping[str, Tensor]:
-    weights: Mapping[str, Tensor] = checkpoint.tensors("ema" if checkpoint.has("ema") else "model", device)
+    """
+    Raises:
+        CheckpointError: the checkpoint holds no weights.
+    """
+    name = "ema" if checkpoint.has("ema") else "model"
+    weights = checkpoint.tensors(name, device)
+    if not isinstance(weights, Mapping):
+        raise CheckpointError(f"{name}.pt holds a {type(weights).__name__}", where=str(checkpoint.path))
     return weights
