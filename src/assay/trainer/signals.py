@@ -109,8 +109,9 @@ class Signals:
 
     def _end(self, number: int) -> None:
         try:
-            # Past sys.stderr, whose lock the interrupted code may hold.
-            os.write(2, f"\nstopped at once by a second signal; {self.last_words()}\n".encode())
+            # Past sys.stderr, whose lock the interrupted code may hold; a progress bar has hidden the cursor.
+            shown = "\x1b[?25h" if os.isatty(2) else ""
+            os.write(2, f"{shown}\nstopped at once by a second signal; {self.last_words()}\n".encode())
         finally:
             os._exit(128 + number)
 

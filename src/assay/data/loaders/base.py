@@ -246,7 +246,10 @@ class BaseLoader(DataLoader[Any]):
         dataset = type(self.samples.dataset).__name__
         workers = getattr(iterator, "_workers", [])
         # What a dying worker breaks (a connection) may be noticed a moment before its death is.
-        wait([process.sentinel for process in workers], timeout=1)
+        dying = wait([process.sentinel for process in workers], timeout=1)
+        for process in workers:
+            if process.sentinel in dying:
+                process.join(1)  # its end of a pipe closes before its exit code is known
         ended = [(worker, process) for worker, process in enumerate(workers) if process.exitcode]
         self._processes = list(workers)
         self.close()  # the dead may hold a lock that the living would wait for
