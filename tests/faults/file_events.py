@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-__all__ = ["CHANGING", "calls", "killed_at", "recorded", "refusing"]
+__all__ = ["CHANGING", "calls", "count_to", "die_at", "killed_at", "leftovers", "recorded", "refusing"]
 
 # What changes a disk; `open` where it makes a file.
 CHANGING = ("open", "write", "fsync", "mkdir", "rename", "replace", "symlink", "unlink", "rmdir", "truncate")
@@ -85,7 +85,7 @@ def killed_at(number: int, action: Callable[[], object]) -> bool:
     child = os.fork()
     if not child:
         try:
-            _count_down(number)
+            die_at(number)
             action()
         except BaseException:
             import traceback
@@ -100,15 +100,27 @@ def killed_at(number: int, action: Callable[[], object]) -> bool:
     return False
 
 
-def _count_down(number: int) -> None:
+def die_at(number: int) -> None:
+    """From now on SIGKILL comes just before the event of this number (from 0) of this process."""
     left = number
 
-    def step(*_: Any) -> None:
+    def step() -> None:
         nonlocal left
         left -= 1
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    _at_every_event(step)
+
+
+def count_to(path: Path) -> None:
+    """From now on every event makes a file longer by a byte."""
+    descriptor, write = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), os.write
+    _at_every_event(lambda: write(descriptor, b"."))
+
+
+def _at_every_event(step: Callable[[], object]) -> None:
+    """A hook cannot be taken away again: in a fork only."""
     sys.addaudithook(lambda event, args: step() if event in _AUDITED else None)
     for name in ("write", "fsync"):
         real = getattr(os, name)

@@ -26,6 +26,7 @@ from assay.store.run_folder import RunFolder
 from assay.trainer import snapshot
 from assay.trainer.checkpoint import Checkpoints
 from assay.trainer.signals import Signals
+from assay.utils.atomic import remove_unfinished, storing
 from assay.utils.devices import choose_device
 
 __all__ = ["journal_position", "resume"]
@@ -66,7 +67,15 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         with placed(checked):
             refuse_inexact([(key, text, "another value") for key, text in found.outside], request.allow_change)
         found.refuse(request.allow_change, request.require_exact)
-    Checkpoints(run.checkpoints).clean()  # not before: where none can be used nothing is changed
+    with storing(run.checkpoints):
+        Checkpoints(run.checkpoints).clean()  # not before: where none can be used nothing is changed
+        for folder in (run.path, run.media):
+            remove_unfinished(folder)
+    try:
+        run.read_status()
+    except (OSError, ValueError, TypeError) as error:  # a loss of power may have emptied it, and nothing hangs on it
+        request.console.print(f"warning: {run.status} is damaged ({error}) and is written anew", markup=False)
+        run.write_status("interrupted")
     for line in (*found.lines(), *(f"warning: {fault}" for fault in faults)):
         request.console.print(line, markup=False, highlight=False, soft_wrap=True)
     position = {"offset": 0, "next_id": 0}
@@ -74,7 +83,11 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         names = [name for name in ("model", "ema", "training") if checkpoint.has(name)]
         tensors = {name: checkpoint.tensors(name, trainer.device) for name in names}
         snapshot.restore(trainer, tensors, checkpoint.state)
-        Checkpoints(run.checkpoints).relink(trainer.monitor.best_step, checkpoint.step)
+        if trainer.progress.step != checkpoint.step:
+            other = f"step {trainer.progress.step}"
+            raise CheckpointError(f"{checkpoint.path.name} holds another step than its manifest says", found=other)
+        with storing(run.checkpoints):
+            Checkpoints(run.checkpoints).relink(trainer.monitor.best_step, checkpoint.step)
         position = journal_position(checkpoint.state)
     if trainer.finished and run.read_status().get("state") == "completed":
         progress = trainer.progress

@@ -85,5 +85,5 @@ def _holder(path: Path) -> str:
         holder = orjson.loads(path.read_bytes())
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
         return f"process {holder['pid']} on {holder['host']} since {since}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):  # it may be on its way there
         return "another process"

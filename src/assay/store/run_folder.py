@@ -69,7 +69,11 @@ class RunFolder:
         """
         if "reason" in facts:
             facts["reason"] = conceal(str(facts["reason"]))
-        status = {**self.read_status(), "state": state, **facts, "updated": time.time()}
+        try:
+            before = self.read_status()
+        except (ValueError, TypeError):  # damaged: this one is whole
+            before = {}
+        status = {**before, "state": state, **facts, "updated": time.time()}
         with storing(self.status):
             write_json(self.status, status)
 
@@ -80,7 +84,15 @@ class RunFolder:
             return {}
 
     def read_config(self) -> dict[str, Any]:
-        return dict(read_json(self.config))
+        """
+        Raises:
+            ConfigError: it is missing or damaged.
+        """
+        try:
+            return dict(read_json(self.config))
+        except (OSError, ValueError, TypeError) as error:
+            problem = Problem(f"{self.config} cannot be read", found=str(error), hint=f"assay verify {self.path}")
+            raise ConfigError.of(problem) from error
 
     def write_log(self, text: str) -> None:
         """

@@ -92,6 +92,9 @@ class Monitor:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the count where it stood; a best value of another monitor is forgotten."""
+        counts = [state[key] for key in ("best_epoch", "best_step", "without_improvement")]
+        if not all(type(count) is int for count in counts) or type(state["best"]) not in (float, int, type(None)):
+            raise ValueError(f"the monitor's state is {state}")
         if state["name"] == self.name:
             for key in ("best", "best_epoch", "best_step", "without_improvement"):
                 setattr(self, key, state[key])

@@ -74,18 +74,24 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
     load_named_state(trainer.optimizer, trainer.model, training["optimizer"])
     trainer.scaler.load_state_dict(training["scaler"]) if training["scaler"] else None
     trainer.loss.load_state_dict(training["loss"])
-    for phase, held in training["metrics"].items():
+    for phase, held in {"train": training["metrics"]["train"], **training["metrics"]}.items():
         if phase in trainer.metrics:
             trainer.metrics[phase].load_state_dict(held)
     own = _own(trainer)
+    if other := own.keys() ^ training["own"].keys():  # one that is made in a step is not there yet
+        raise ValueError(
+            f"the trainer's own {', '.join(sorted(other))}: only in the checkpoint, or only in the trainer"
+        )
     for name, held in training["own"].items():
-        if name in own:
-            own[name].load_state_dict(held)
+        own[name].load_state_dict(held)
     if trainer.average is not None and "ema" in tensors:
         trainer.average.module.load_state_dict(tensors["ema"])
         trainer.average.n_averaged.copy_(training["averaged"])
     torch.set_rng_state(training["generator"].cpu())
-    trainer.progress = Progress(**training["progress"])
+    trainer.progress = Progress.restored(training["progress"])
+    if trainer.progress.batch > len(trainer.parts.train_data):
+        batches = len(trainer.parts.train_data)
+        raise ValueError(f"it stands behind batch {trainer.progress.batch} of an epoch of {batches}")
     trainer.monitor.load_state_dict(training["monitor"])
     version, key, gauss = state["python_generator"]
     random.setstate((version, tuple(key), gauss))

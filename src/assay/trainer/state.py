@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from assay.config.durations import Duration
@@ -64,6 +65,21 @@ class Progress:
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def restored(cls, state: Any) -> Progress:
+        """What `state_dict` gave.
+
+        Raises:
+            ValueError: a field is missing, unknown or of another type, or a count is negative.
+        """
+        held = TypeAdapter(cls).validate_python(state)
+        if other := state.keys() ^ held.state_dict().keys():
+            raise ValueError(f"progress lacks, or has without need: {', '.join(sorted(other))}")
+        for name in ("epoch", "batch", "step", "samples", "best_samples"):
+            if getattr(held, name) < 0:
+                raise ValueError(f"progress.{name} is {getattr(held, name)}")
+        return held
 
 
 def due(every: Duration | None, progress: Progress, end_of_epoch: bool) -> bool:

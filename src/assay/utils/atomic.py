@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,9 @@ import orjson
 
 from assay.errors import StorageError
 
-__all__ = ["fsync_folder", "read_json", "storing", "write_bytes", "write_json"]
+__all__ = ["fsync_folder", "read_json", "remove_unfinished", "storing", "write_bytes", "write_json"]
+
+_UNFINISHED = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{6}\.tmp")
 
 
 @contextlib.contextmanager
@@ -52,6 +55,13 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
         raise
     if durable:
         fsync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a kill in the middle of `write_bytes` left in a folder that nobody else writes to now."""
+    for path in folder.glob(".*.tmp"):
+        if _UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
