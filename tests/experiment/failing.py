@@ -22,10 +22,16 @@ class Bad:
     kind, step = "", -1
 
 
+class Norm(nn.BatchNorm1d):
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = super().forward(x)
+        return out / 0.0 if is_now("layer", x) else out
+
+
 class Net(nn.Module):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.flat, self.first, self.norm = nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8)
+        self.flat, self.first, self.norm = nn.Flatten(), nn.Linear(64, 8), Norm(8)
         self.drop, self.last = nn.Dropout(0.2), nn.Linear(8, num_classes)
         self.trainer: Any = None
 
@@ -45,6 +51,9 @@ class Net(nn.Module):
             out = out + torch.sqrt(self.first.weight.sum() * 0.0)
         if is_now("backward memory", x):
             out.register_hook(out_of_memory)
+        if is_now("loss", x):
+            out = out * 0.0 - 1e38
+            out[:, 0] += 2e38
         return out
 
 

@@ -31,7 +31,9 @@ def nothing_bad() -> Any:
 @pytest.mark.parametrize(
     ("kind", "message", "where"),
     [
-        ("forward", "the loss is nan", "the output of layer 'drop' (Dropout)"),
+        ("forward", "the loss is nan", "what is given to layer 'drop' (Dropout)"),
+        ("layer", "the loss is nan", "the output of layer 'norm' (Norm)"),
+        ("loss", "the loss is ", "the loss, of outputs that are finite"),
         ("gradient", "the gradient is not finite", "first.weight.grad"),
         ("rate", "the learning rate is nan", "parameter group 0"),
         ("weight", "the loss is ", "weight last.weight, since an update before this step"),

@@ -17,6 +17,7 @@ from assay.experiment.checking import checked, examined
 from assay.experiment.objects import SLOTS, with_objects
 from assay.store.journal import read
 from assay.store.run_folder import RunFolder, find_run
+from assay.trainer.signals import Signals
 from assay.utils.atomic import read_json
 
 if TYPE_CHECKING:
@@ -61,12 +62,13 @@ def train(
     """
     allowed = Allowed(project_root(), tuple(allow))
     before = find_run(str(resume)) if resume is not None else None
-    whole, objects = _whole("train", config, before, overrides, allowed, components)
+    with Signals(interruptible=True):  # torch takes seconds to import
+        whole, objects = _whole("train", config, before, overrides, allowed, components)
 
-    from rich.console import Console
+        from rich.console import Console
 
-    from assay.experiment import resuming
-    from assay.experiment.training import Request, start
+        from assay.experiment import resuming
+        from assay.experiment.training import Request, start
 
     request = Request(whole, allowed, Console(quiet=quiet), objects, tuple(allow_change), preflight, require_exact)
     folder, built = start(request) if before is None else resuming.resume(before, request)

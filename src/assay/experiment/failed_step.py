@@ -118,24 +118,23 @@ def first_bad(trainer: BaseTrainer, at: FailedStep) -> str:
     if at.phase != "train":
         return ""
     values = LayerValues(trainer.model)
+    losses: list[Tensor] = []
     held = {name: buffer.clone() for name, buffer in trainer.model.named_buffers()}
     try:
         seed_generators(derive(trainer.parts.seed, "train", at.step, 0), trainer.device)
         with values.watching():
             for micro in split_batch(trainer.last_batch, trainer.micro_size):
                 with trainer.autocast():
-                    trainer.train_step(trainer.to_device(micro))
+                    losses.append(trainer.train_step(trainer.to_device(micro)).loss)
     except Exception as error:  # what a layer says of such numbers; the run's own error is the one that counts
         return f"{error.message}" if isinstance(error, AssayError) else ""
     finally:
         with torch.no_grad():
             for name, buffer in trainer.model.named_buffers():
                 buffer.copy_(held[name])
-    seen = values.first_bad
-    if seen is None:
-        return ""
-    assert seen.output is not None
-    return f"the output of layer {seen.name!r} ({seen.kind}), in {seen.output.bad:,} of {seen.output.count:,} numbers"
+    if values.first_bad is not None:
+        return str(values.first_bad)
+    return "" if all(torch.isfinite(loss) for loss in losses) else "the loss, of outputs that are finite"
 
 
 def _named(frames: list[Any]) -> Iterator[tuple[Any, str]]:

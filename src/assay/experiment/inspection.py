@@ -42,8 +42,17 @@ class Seen:
 
     name: str
     kind: str
+    given: Range | None
     output: Range | None
     gradient: Range | None = None
+
+    def __str__(self) -> str:
+        """Where its numbers stopped being finite: in the layer, or in what the code between two layers gave it."""
+        held = self.given if self.given and self.given.bad else self.output
+        if held is None:
+            return f"layer {self.name!r} ({self.kind})"
+        what = "what is given to" if held is self.given else "the output of"
+        return f"{what} layer {self.name!r} ({self.kind}), in {held.bad:,} of {held.count:,} numbers"
 
 
 class LayerValues:
@@ -83,7 +92,7 @@ class LayerValues:
     def _leaving(self, name: str) -> Any:
         def leave(module: nn.Module, args: Any, output: Any) -> None:
             had_bad = self.first_bad is not None
-            seen = Seen(name, type(module).__name__, Range.of(output))
+            seen = Seen(name, type(module).__name__, Range.of(args), Range.of(output))
             self.passes.append(seen)
             for leaf in tree_leaves(output):
                 if isinstance(leaf, Tensor) and leaf.requires_grad:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
@@ -71,16 +71,17 @@ class Signals:
         if isinstance(error, Stopped):
             raise Interrupted.by(self.received, f"stopped by {named(self.received)} before the first step") from None
 
-    def fetched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def fetched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The same batches. A signal that comes while one is waited for, or came before, raises `Stopped`: between two
         batches nothing is half changed.
         """
+        iterator = iter(batches)
         while True:
             self.interruptible = True
             try:
                 if self.received:
                     raise Stopped
-                batch = next(batches)
+                batch = next(iterator)
             except StopIteration:
                 return
             finally:
