@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -47,16 +48,22 @@ def train(
         problem = Problem("give a configuration, or a run to resume", hint="--config=configs/runs/default.json")
         raise ConfigError.of(problem)
 
-    run = api.train(
-        config,
-        resume=resume,
-        overrides=overrides or (),
-        allow=allow or (),
-        allow_change=allow_change or (),
-        require_exact=require_exact,
-        preflight=preflight,
-        quiet=quiet,
-    )
+    try:
+        run = api.train(
+            config,
+            resume=resume,
+            overrides=overrides or (),
+            allow=allow or (),
+            allow_change=allow_change or (),
+            require_exact=require_exact,
+            preflight=preflight,
+            quiet=quiet,
+        )
+    finally:
+        # Python goes through all objects of torch several times before it ends, which takes up to three seconds of the
+        # ten that a run has after its last step. Once is enough: what is left then lives as long as the process.
+        gc.collect()
+        gc.freeze()
     if not quiet:
         from assay.cli.tables import print_result
 

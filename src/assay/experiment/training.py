@@ -38,7 +38,7 @@ __all__ = ["Request", "carry_out", "describe", "ending", "start"]
 
 # A run ends at most ten seconds after its last step, on a busy machine too: what comes after the courier (the end of a
 # Python with torch, for one) has the rest of them. Where the last evaluation takes all of that time, it has two.
-_COURIER_SECONDS, _AT_LEAST = 6.0, 2.0
+_COURIER_SECONDS, _AT_LEAST = 5.0, 2.0
 
 
 @dataclass
