@@ -41,7 +41,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small disks")]  # they are made once for a process
 
 
 @pytest.mark.parametrize("scene", ["freed", "no inode left", "files of 50 kB at most"])
