@@ -55,6 +55,16 @@ def _replaced(name: str, make: Callable[[Path], object]) -> Damage:
     return act
 
 
+def _moved(name: str) -> Damage:
+    """It would be read as before, until what it leads to is gone."""
+
+    def act(path: Path) -> None:
+        (path / name).rename(path.parent / f"moved-{name}")
+        (path / name).symlink_to(f"../moved-{name}")
+
+    return act
+
+
 def _swapped(name: str) -> Damage:
     return lambda path: shutil.copy(path.parent / "step-00000002" / name, path / name)
 
@@ -101,6 +111,7 @@ def damages() -> Iterator[tuple[str, Damage]]:
         yield f"{name} a folder", _replaced(name, Path.mkdir)
         yield f"{name} a loop of links", _replaced(name, lambda file: file.symlink_to(file.name))
         yield f"{name} a link", _replaced(name, lambda file: file.symlink_to(f"../step-00000002/{file.name}"))
+        yield f"{name} moved away, and a link to it", _moved(name)
         yield f"{name} a pipe", _replaced(name, os.mkfifo)
         yield f"{name} of another kind", _replaced(name, lambda file: file.write_text("{}"))
         yield f"{name} of another step", _swapped(name)
