@@ -36,7 +36,7 @@ def nothing_bad() -> Any:
         ("loss", "the loss is ", "the loss, of outputs that are finite"),
         ("gradient", "the gradient is not finite", "first.weight.grad"),
         ("rate", "the learning rate is nan", "parameter group 0"),
-        ("weight", "the loss is ", "weight last.weight, since an update before this step"),
+        ("weight", "the loss is ", "weight last.weight, "),
     ],
 )
 def test_what_is_not_finite_stops_the_run_before_the_update_and_is_named(
@@ -61,6 +61,13 @@ def test_what_is_not_finite_stops_the_run_before_the_update_and_is_named(
         kept = weights(run.path / "failed" / f"step-{step:08d}")
         for name, tensor in weights(whole.folder.checkpoints / "last").items():
             assert torch.equal(kept[name], tensor) or "running" in name or "tracked" in name
+
+
+def test_an_update_that_overflows_is_found_by_the_next_loss_and_named(project: Path, tiny: Tiny) -> None:
+    error, _ = failed(tiny({**CONFIG, "optimizer.args": {"lr": 1e38, "weight_decay": 1e4}}), "", -1)
+    assert "the update was not made" in error.message
+    assert ", by the update of step " in error.where
+    assert "(samples " in error.where
 
 
 def test_an_input_that_is_not_finite_names_the_samples(project: Path, tiny: Tiny) -> None:

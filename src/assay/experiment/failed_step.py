@@ -110,7 +110,12 @@ def first_bad(trainer: BaseTrainer, at: FailedStep) -> str:
     """
     bad = [name for name, weight in trainer.model.named_parameters() if not torch.isfinite(weight).all()]
     if bad:
-        return f"weight {bad[0]}, since an update before this step"
+        if not at.step:
+            return f"weight {bad[0]}, from the beginning"
+        epoch, batch = (at.epoch, at.batch - 1) if at.batch else (at.epoch - 1, len(trainer.parts.train_data) - 1)
+        rows = samples_of(trainer, epoch, batch)
+        listed = ", ".join(map(str, rows[:8])) + (", …" if rows[8:] else "")
+        return f"weight {bad[0]}, by the update of step {at.step - 1} (samples {listed}) or one before"
     rows = sorted({row for leaf in _tensors(trainer.last_batch) for row in _bad_rows(leaf)})
     if rows:
         named = [str(at.samples[row]) for row in rows if row < len(at.samples)]
