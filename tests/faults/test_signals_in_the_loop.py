@@ -115,8 +115,9 @@ def test_a_second_signal_ends_the_process_inside_an_operation_of_torch(whole: Wh
 
             def long(self: DefaultTrainer, batch: Any) -> Any:
                 if self.progress.step == 8:
+                    square = torch.rand(3000, 3000)
                     (base / "in the operation").touch()
-                    torch.linalg.svd(torch.rand(3000, 3000))
+                    torch.linalg.svd(square)
                     (base / "after the operation").touch()
                 return step(self, batch)
 
@@ -128,8 +129,9 @@ def test_a_second_signal_ends_the_process_inside_an_operation_of_torch(whole: Wh
         if child == 0:
             os._exit(in_child(run, base / "child.log"))
         pid = wait_for(lambda: (base / "in the operation").exists() and child_of(child))
+        time.sleep(0.5)
         os.kill(pid, signal.SIGTERM)
-        time.sleep(0.2)
+        time.sleep(0.5)
         os.kill(pid, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 143
         assert not (base / "after the operation").exists()

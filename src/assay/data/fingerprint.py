@@ -23,8 +23,11 @@ _FILES = ("samples", "imgs", "paths", "files", "filenames", "image_paths")
 _ARRAYS = ("tensors", "data", "inputs", "images", "x", "targets", "labels", "y")
 
 
-def fingerprint(loader: BaseLoader) -> dict[str, Any]:
+def fingerprint(loader: BaseLoader, known: dict[int, str]) -> dict[str, Any]:
     """Of the split that a loader goes through; where the dataset lies is no part of it.
+
+    Args:
+        known: digests of contents by the dataset's `id`, for splits of one dataset; added to.
 
     Returns: `dataset` and `samples`, digests of which samples the split has (`split`), of what holds them (`content`),
         and of the first, the middle and the last one as they are read, before transforms (`read`; empty where they
@@ -37,11 +40,13 @@ def fingerprint(loader: BaseLoader) -> dict[str, Any]:
         read, again = (_digest(samples.read(np.array(ends))) for _ in range(2))
     except DataError:
         read = again = ""  # the run tells it when it comes to that sample
+    content = known.setdefault(id(samples.dataset), "") or _digest(_content(samples.dataset))
+    known[id(samples.dataset)] = content
     return {
         "dataset": type(samples.dataset).__name__,
         "samples": count,
         "split": _digest([samples.indices]),
-        "content": _digest(_content(samples.dataset)),
+        "content": content,
         "read": read if read == again else "",
     }
 
@@ -70,16 +75,14 @@ def _content(dataset: Any) -> Iterator[Any]:
 
 def _files(paths: list[Any], root: str) -> Iterator[Any]:
     """All names, relative to the dataset's folder, and the sizes of ten thousand files at most."""
-    every = max(1, len(paths) // _MOST_FILES)
-    for number, path in enumerate(paths):
-        if isinstance(path, str | os.PathLike):
-            name = os.fspath(path)
-            yield os.path.relpath(name, root) if root and os.path.isabs(name) == os.path.isabs(root) else name
-            if number % every == 0:
-                try:
-                    yield os.stat(path).st_size
-                except OSError:  # a name of something else
-                    yield None
+    names = [os.fspath(path) for path in paths if isinstance(path, (str, os.PathLike))]
+    below = f"{root}{os.sep}"
+    yield "\0".join(str(name).removeprefix(below) for name in names)
+    for name in names[:: max(1, len(names) // _MOST_FILES)]:
+        try:
+            yield os.stat(name).st_size
+        except OSError:  # a name of something else
+            yield None
 
 
 def _digest(values: Iterable[Any]) -> str:

@@ -39,6 +39,7 @@ def fingerprint(checked: Checked, built: Built, root: Path) -> dict[str, dict[st
     if device.type == "cuda":
         software |= {"CUDA": str(torch.version.cuda), "cuDNN": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
     loaders = {"train": built.data.train, "validation": built.data.validation, "test": built.data.test}
+    known: dict[int, str] = {}
     return {
         "software": software,
         "machine": machine,
@@ -49,7 +50,7 @@ def fingerprint(checked: Checked, built: Built, root: Path) -> dict[str, dict[st
             "processes": torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1,
         },
         "code": code_digests(root),
-        "data": {split: of_data.fingerprint(loader) for split, loader in loaders.items() if loader is not None},
+        "data": {split: of_data.fingerprint(loader, known) for split, loader in loaders.items() if loader is not None},
         "outside": _outside(checked),
     }
 
