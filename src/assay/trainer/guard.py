@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from assay.errors import NonFiniteError
 
@@ -31,6 +31,7 @@ class Flag:
         self.found = torch.zeros((), device=device)
         self._updates = torch.zeros((), device=device)
         self._one = torch.ones((), device=device)
+        self.in_one_pass = device.type in ("cpu", "cuda")  # others may not have the kernel
         self.freezes = all(group.get("fused") is True for group in optimizer.param_groups)
         if self.freezes:
             optimizer.found_inf = self.found  # type: ignore[attr-defined]  # what a GradScaler tells it by
@@ -40,9 +41,14 @@ class Flag:
         kinds: dict[torch.dtype, list[Tensor]] = {}
         for gradient in gradients:
             held = gradient._values() if gradient.is_sparse else gradient
-            kinds.setdefault(held.dtype, []).append(torch.view_as_real(held) if held.is_complex() else held)
+            if held.device == self.found.device:
+                kinds.setdefault(held.dtype, []).append(torch.view_as_real(held) if held.is_complex() else held)
         for alike in kinds.values():
-            torch._amp_foreach_non_finite_check_and_unscale_(alike, self.found, self._one)
+            if self.in_one_pass:
+                torch._amp_foreach_non_finite_check_and_unscale_(alike, self.found, self._one)
+            else:
+                finite = torch.isfinite(nn.utils.get_total_norm(alike))
+                self.found.copy_(torch.where(finite, self.found, self._one))
         self._updates.add_(self.found)
 
     def read(self) -> int:
