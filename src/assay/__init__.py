@@ -12,14 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "check", "open", "train"]
+__all__ = ["__version__", "check", "open", "resume_check", "train"]
 
 if TYPE_CHECKING:
-    from assay.experiment.api import check, open, train
+    from assay.experiment.api import check, open, resume_check, train
 
 
 def __getattr__(name: str) -> object:
-    if name in ("check", "open", "train"):
+    if name in ("check", "open", "resume_check", "train"):
         from assay.experiment import api
 
         return getattr(api, name)

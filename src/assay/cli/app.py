@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from assay.cli import checking, delivery, describing, listing, replaying, training, verifying
+from assay.cli import checking, delivery, describing, listing, proving, replaying, training, verifying
 
 __all__ = ["app"]
 
@@ -20,6 +20,7 @@ app.command()(training.train)
 app.command()(checking.check)
 app.command()(training.test)
 app.command()(replaying.replay)
+app.command()(proving.resume_check)
 app.command()(listing.runs)
 app.command()(listing.show)
 app.command()(verifying.verify)

@@ -5,7 +5,7 @@ What imports torch is imported inside: a mistake in a configuration is told befo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from assay.experiment.build import Built
     from assay.experiment.preflight import Report
     from assay.experiment.replaying import Replayed
+    from assay.experiment.resume_check import ResumeCheck
 
-__all__ = ["Run", "check", "open", "train"]
+__all__ = ["Run", "check", "open", "resume_check", "train"]
 
 
 def train(
@@ -92,6 +93,39 @@ def check(
     from assay.experiment.preflight import preflight, report
 
     return report(preflight(whole))
+
+
+def resume_check(
+    config: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    steps: int | None = None,
+    kill_after: int | None = None,
+    workers: int | None = None,
+    keep: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
+) -> ResumeCheck:
+    """Find out whether a training that is killed and resumed is to the bit the one that is not.
+
+    Args:
+        config, overrides, allow: as for `train`; the trainings are processes of their own, so no objects can be given.
+        steps: updates of each training; None: two epochs, from 12 to 40.
+        kill_after: the update after which the second one is killed; None: a little after the middle.
+        workers: loader workers of the resumed part; None: as many as the configuration says.
+        keep: leave the two runs where they are.
+        tell: is given what is about to be done.
+
+    Raises:
+        AssayError: of the configuration, or of a training that failed of itself.
+    """
+    whole, _ = _whole("resume_check", config, None, overrides, Allowed(project_root(), tuple(allow)), {})
+
+    from assay.experiment import resume_check as checking
+
+    return checking.resume_check(
+        whole, steps=steps, kill_after=kill_after, workers=workers, allow=allow, keep=keep, tell=tell
+    )
 
 
 def open(run: str | Path, *, allow: Sequence[str] = (), **components: Any) -> Run:
