@@ -220,6 +220,22 @@ def test_a_key_of_the_data_that_was_allowed_to_change_promises_no_samples() -> N
     assert Changes(config=[("data.loader.args.workers", 0, 2)]).level == "B"
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_was_chosen_and_is_not_there_any_more_is_replaced_unless_it_is_asked_for(
+    project: Path, tiny: Tiny
+) -> None:
+    run = begun(tiny(FEW))
+    config = json.loads(run.folder.config.read_text())
+    config["host"]["device"] = "cuda:0"
+    run.folder.config.write_text(json.dumps(config))
+    rewrite(run, lambda made: made["machine"].update(device="cuda"))
+    with pytest.raises(ConfigError, match="is asked for and is not there"):
+        assay.train(tiny({**FEW, "host.device": "cuda:0"}), resume=run.path, quiet=True)
+    entry = told(resumed(run))
+    assert entry["level"] == "A"
+    assert "changed: device: cuda -> cpu" in entry["differences"]
+
+
 @pytest.mark.slow
 def test_a_resume_takes_as_many_threads_as_the_run_had(project: Path, tiny: Tiny) -> None:
     (project / "config.json").write_text(json.dumps(tiny({**FEW, "trainer.args.epochs": 2})))
