@@ -1,5 +1,5 @@
 # `make run` trains the default configuration, `make test` runs the whole test suite; both make the environment first.
-.PHONY: run test test-slow faults fuzz check lint types imports docs clean-environment
+.PHONY: run test test-slow faults mutants fuzz check lint types imports docs clean-environment
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -24,6 +24,10 @@ test-slow: $(VENV)/installed
 # Most of an hour: more kills, refusals and damage than the suite has time for.
 faults: $(VENV)/installed
 	"$(BIN)/python" -m pytest -n 2 --dist loadgroup -q --timeout 1800 -m nightly
+
+# The code broken on purpose in one way for each promise: tests must notice every one. Twelve minutes.
+mutants: $(VENV)/installed
+	"$(BIN)/python" tests/faults/mutants.py --unbroken
 
 # Many more wrong configurations than the suite tries, each measured; the seed that it prints gives the same ones again.
 fuzz: $(VENV)/installed
