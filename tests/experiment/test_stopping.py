@@ -40,7 +40,8 @@ class Point:
         if cls.count < 0:
             os.kill(os.getpid() if parent_process() is None else os.getppid(), cls.number)
             if name.startswith("data"):
-                time.sleep(40)  # only a signal ends this wait
+                time.sleep(120)  # only a signal ends this wait
+                Path("waited to the end").touch()
 
 
 class Trainer(DefaultTrainer):
@@ -106,10 +107,9 @@ def same(one: Any, two: Any) -> bool:
 
 def stopped(config: dict[str, Any], name: str, count: int, number: int = signal.SIGTERM, **settings: Any) -> Any:
     Point.name, Point.count, Point.number = name, count, number
-    began = time.monotonic()
     with pytest.raises(Interrupted) as caught:
         assay.train(config, quiet=True, preflight=False, **settings)
-    assert time.monotonic() - began < 20
+    assert not Path("waited to the end").exists()
     assert caught.value.exit_code == (130 if number == signal.SIGINT else 143)
     Point.name = ""
     return assay.open("last")
@@ -228,9 +228,8 @@ def test_a_signal_after_the_last_step_shortens_the_wait_for_the_loggers_and_the_
 
     monkeypatch.setattr(launch.Courier, "wait", slow)
     Point.name, Point.count = "data of the courier", 0
-    began = time.monotonic()
     run = assay.train(tiny({**CONFIG, "loggers": ["CSVLogger"]}), quiet=True)
-    assert time.monotonic() - began < 20
+    assert not Path("waited to the end").exists()
     assert run.status["state"] == "completed"
     for process in launch._going_on:
         process.wait()
