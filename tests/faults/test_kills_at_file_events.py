@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 from file_events import count_to, die_at
 
+import assay
 import killing
 import tasks
+from assay.errors import CheckpointError
 
 SECTIONS = {"checkpoints": {"every": "7ba", "keep_last": 2, "keep_best": 1}}
 CONFIG = tasks.config(**SECTIONS)
@@ -62,3 +65,15 @@ def test_a_killed_run_without_a_checkpoint_begins_again_and_says_so(memory: Path
     run = killing.launched(memory)
     assert run is not None
     assert "at step 0, for it had no checkpoint yet" in (run / "output.log").read_text()
+
+
+def test_a_complete_run_whose_checkpoints_are_gone_does_not_begin_again(memory: Path) -> None:
+    killing.endings(CONFIG, memory, [], allow=["tasks"])
+    run = killing.launched(memory)
+    assert run is not None
+    for path in (run / "checkpoints").iterdir():
+        path.unlink() if path.is_symlink() else shutil.rmtree(path)
+    before = (run / "journal.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match="is complete, and its checkpoints are gone"):
+        assay.train(resume=run, allow=["tasks"], overrides=["trainer.args.epochs=9"], quiet=True)
+    assert (run / "journal.jsonl").read_bytes() == before

@@ -171,6 +171,26 @@ def test_the_code_is_named(tmp_path: Path, name: str) -> None:
         load_weights(MLP(3, (4,)), file)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("two records of one name", "two records of the archive have one name"),
+        ("compressed records", "the archive is compressed"),
+        ("name that leads out", "a name that leads elsewhere"),
+        ("absolute name", "a name that leads elsewhere"),
+        ("archive of TorchScript", "TorchScript"),
+        ("storage of 10 GB", "record size"),
+        ("tuples in tuples, as a key", "nested more than 200 times"),
+    ],
+)
+def test_an_archive_of_another_form_is_told_as_what_it_is(tmp_path: Path, name: str, told: str) -> None:
+    file = tmp_path / "model.pt"
+    file.write_bytes(dict(payloads(tmp_path / "canary", {"w": torch.zeros(1)}))[name])
+    with pytest.raises(CheckpointError) as caught:
+        load(file)
+    assert told in caught.value.found
+
+
 def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pt")
     (tmp_path / "folder.pt").mkdir()

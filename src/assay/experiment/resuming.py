@@ -89,6 +89,10 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         with storing(run.checkpoints):
             Checkpoints(run.checkpoints).relink(trainer.monitor.best_step, checkpoint.step)
         position = journal_position(checkpoint.state)
+    elif run.read_status().get("state") == "completed":
+        raise CheckpointError(
+            f"{run.path} is complete, and its checkpoints are gone", found=f"{run.checkpoints} is empty"
+        )
     if trainer.finished and run.read_status().get("state") == "completed":
         progress = trainer.progress
         raise RunBusyError(
