@@ -1,9 +1,15 @@
-"""SIGKILL just before events of the file system, from the first folder of a run to its last status: nothing differs."""
+"""SIGKILL just before events of the file system, from the first folder of a run to its last status: nothing differs.
+
+Each test has a process of its own: torch's autograd does not work in the fork of one in which it has had threads.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,64 +22,75 @@ import killing
 import tasks
 from assay.errors import CheckpointError
 
-SECTIONS = {"checkpoints": {"every": "7ba", "keep_last": 2, "keep_best": 1}}
-CONFIG = tasks.config(**SECTIONS)
+CONFIG = tasks.config(checkpoints={"every": "7ba", "keep_last": 2, "keep_best": 1})
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, Any]]:
+def _in_a_process(call: str, seconds: float = 280) -> None:
+    folders = (Path(assay.__file__).parents[1], Path(killing.__file__).parent, Path(__file__).parent)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
+    code = f"import {Path(__file__).stem} as tests; tests.{call}"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=seconds)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def whole() -> tuple[int, dict[str, Any]]:
     """How many events an uninterrupted run has, and what it leaves."""
-    base = tmp_path_factory.mktemp("whole")
-    killing.endings(CONFIG, base, [partial(count_to, base / "events")], allow=["tasks"])
-    return os.stat(base / "events").st_size, killing.outcome(base)
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        killing.endings(CONFIG, base, [partial(count_to, base / "events")], allow=["tasks"])
+        return os.stat(base / "events").st_size, killing.outcome(base)
 
 
-def _kill_at(numbers: range, whole: tuple[int, dict[str, Any]]) -> None:
-    for number in numbers:
-        codes = killing.assert_exact(CONFIG, [partial(die_at, number)], whole[1], allow=["tasks"])
-        assert codes[0] == -9, f"event {number} of {whole[0]} was not reached"
+def kill_at_every(step: int, first: int = 0) -> None:
+    count, expected = whole()
+    assert count > 300
+    for number in range(first, count, step):
+        codes = killing.assert_exact(CONFIG, [partial(die_at, number)], expected, allow=["tasks"])
+        assert codes[0] == -9, f"event {number} of {count} was not reached"
 
 
-@pytest.mark.slow
-def test_a_kill_at_forty_events_of_a_whole_run_changes_nothing(whole: tuple[int, dict[str, Any]]) -> None:
-    assert whole[0] > 300
-    _kill_at(range(0, whole[0], whole[0] // 40), whole)
-
-
-@pytest.mark.nightly
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("part", range(8))
-def test_a_kill_at_every_third_event_of_a_whole_run_changes_nothing(
-    part: int, whole: tuple[int, dict[str, Any]]
-) -> None:
-    _kill_at(range(3 * part, whole[0], 24), whole)
-
-
-@pytest.mark.nightly
-@pytest.mark.timeout(1800)
-def test_a_kill_at_a_hundred_events_of_a_resume_changes_nothing(whole: tuple[int, dict[str, Any]]) -> None:
+def kill_a_resume_at_every(step: int) -> None:
     """The first kill is in the middle of the run, the second at an event of the resume."""
-    for number in range(0, whole[0] // 2, 8):
+    count, expected = whole()
+    for number in range(0, count // 2, step):
         kills = [killing.Kill("the step is counted", 16), partial(die_at, number)]
-        killing.assert_exact(CONFIG, kills, whole[1], allow=["tasks"])
+        killing.assert_exact(CONFIG, kills, expected, allow=["tasks"])
 
 
-def test_a_killed_run_without_a_checkpoint_begins_again_and_says_so(memory: Path) -> None:
-    codes = killing.endings(CONFIG, memory, [killing.Kill("a batch has come", 2)], allow=["tasks"])
-    assert codes == [-9, 0]
-    assert killing.outcome(memory)["status.state"] == "completed"
-    run = killing.launched(memory)
+def begin_again(base: Path) -> None:
+    assert killing.endings(CONFIG, base, [killing.Kill("a batch has come", 2)], allow=["tasks"]) == [-9, 0]
+    assert killing.outcome(base)["status.state"] == "completed"
+    run = killing.launched(base)
     assert run is not None
     assert "at step 0, for it had no checkpoint yet" in (run / "output.log").read_text()
-
-
-def test_a_complete_run_whose_checkpoints_are_gone_does_not_begin_again(memory: Path) -> None:
-    killing.endings(CONFIG, memory, [], allow=["tasks"])
-    run = killing.launched(memory)
-    assert run is not None
     for path in (run / "checkpoints").iterdir():
         path.unlink() if path.is_symlink() else shutil.rmtree(path)
     before = (run / "journal.jsonl").read_bytes()
     with pytest.raises(CheckpointError, match="is complete, and its checkpoints are gone"):
         assay.train(resume=run, allow=["tasks"], overrides=["trainer.args.epochs=9"], quiet=True)
     assert (run / "journal.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_kill_at_twenty_events_of_a_whole_run_changes_nothing() -> None:
+    _in_a_process("kill_at_every(87)")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", range(8))
+def test_a_kill_at_every_third_event_of_a_whole_run_changes_nothing(part: int) -> None:
+    _in_a_process(f"kill_at_every(24, {3 * part})", 1700)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_a_kill_at_a_hundred_events_of_a_resume_changes_nothing() -> None:
+    _in_a_process("kill_a_resume_at_every(8)", 1700)
+
+
+def test_a_killed_run_without_a_checkpoint_begins_again_and_one_whose_checkpoints_are_gone_does_not(
+    memory: Path,
+) -> None:
+    _in_a_process(f"begin_again(tests.Path({str(memory)!r}))")
