@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
+import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import traceback
 import warnings
@@ -17,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +40,10 @@ from assay.trainer.writer import Writer
 __all__ = [
     "PHASES",
     "RESUMING",
+    "Clock",
     "Kill",
     "assert_exact",
     "count_moments",
-    "die_by_clock",
     "endings",
     "launched",
     "outcome",
@@ -56,6 +60,11 @@ class Kill:
 
     phase: str
     number: int
+
+    def arm(self, trainer: Any = None) -> None:
+        """In this process, whose trainer is of this class (None: the default one)."""
+        left = itertools.count(self.number, -1)
+        _wrap({**PHASES, **RESUMING}[self.phase], lambda: _die() if next(left) <= 0 else None, trainer)
 
 
 class _Trainer:
@@ -88,40 +97,56 @@ RESUMING: dict[str, tuple[Any, str, str]] = {
 }
 
 
-@functools.cache
-def import_everything() -> None:
-    """What a training imports on its way, so that no fork has to."""
-    with _memory() as base:
-        from tasks import config
-
-        with warnings.catch_warnings():
-            train(config(), base, allow=["tasks"])
-
-
 def in_child(function: Callable[[], object], log: Path) -> int:
-    """Run it in a fork; 0, 1 where it raised (the traceback is in `log`), or minus the signal that ended it."""
-    import_everything()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(_PATIENCE)
-            # What neither the weights nor the journal depend on, and what a git or a disk would make slow.
-            training.snapshot_code = lambda *of, **how: None
-            training.environment = lambda *of, **how: {}
-            os.fsync = lambda descriptor: None
-            torch.set_num_threads(1)
-            function()
-            code = 0
-        except BaseException:
-            os.write(2, traceback.format_exc().encode())
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """Run it in a fork; 0, 1 where it raised (the traceback is in `log`), or minus the signal that ended it.
+
+    The fork is that of a process that has imported everything and made nothing else: after some of torch's work a
+    process cannot be forked any more, and a test does not know what ran before it.
+    """
+    child = _forks().Process(target=_run, args=(function, log))
+    child.start()
+    child.join(_PATIENCE + 10)
+    assert child.exitcode is not None
+    return child.exitcode
+
+
+@functools.cache
+def _forks() -> Any:
+    """The server of forks, with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["killing_imports"])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    return context
+
+
+def _run(function: Callable[[], object], log: Path) -> None:
+    code = 1
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        multiprocessing.set_start_method("fork", force=True)  # of the loaders, as on Linux
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a server of forks ignores it
+        signal.alarm(_PATIENCE)
+        # What neither the weights nor the journal depend on, and what a git or a disk would make slow.
+        training.snapshot_code = lambda *of, **how: None
+        training.environment = lambda *of, **how: {}
+        os.fsync = lambda descriptor: None
+        torch.set_num_threads(1)
+        function()
+        code = 0
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
 
 
 def train(config: Mapping[str, Any], base: Path, resume: Path | None = None, **components: Any) -> None:
@@ -155,17 +180,26 @@ def endings(
         if run is not None and RunFolder(run).read_status().get("state") == "completed":
             break
 
-        def once(kill: Any = kill, run: Path | None = run) -> None:
-            if isinstance(kill, Kill):
-                _arm(kill, components.get("trainer"))
-            elif kill is not None:
-                kill()
-            train(config, base, run, overrides=list(overrides) if run else [], **components)
-
+        changes = {"overrides": list(overrides)} if run else {}
+        once = functools.partial(_train_until, kill, config, base, run, {**components, **changes})
         codes.append(in_child(once, base / "child.log"))
         if codes[-1] not in (0, -signal.SIGKILL):
             raise AssertionError(f"ended with {codes[-1]}:\n{(base / 'child.log').read_text()[-3000:]}")
     return codes
+
+
+def _train_until(
+    kill: Kill | Callable[[], None] | None,
+    config: Mapping[str, Any],
+    base: Path,
+    run: Path | None,
+    components: dict[str, Any],
+) -> None:
+    if isinstance(kill, Kill):
+        kill.arm(components.get("trainer"))
+    elif kill is not None:
+        kill()
+    train(config, base, run, **components)
 
 
 def assert_exact(
@@ -192,26 +226,32 @@ def assert_exact(
 def count_moments(config: Mapping[str, Any], **components: Any) -> tuple[Counter[str], dict[str, Any]]:
     """How often each phase is reached in an uninterrupted run, and what it leaves."""
     with _memory() as base:
-
-        def counted() -> None:
-            counts: Counter[str] = Counter()
-            for phase in PHASES:
-                _wrap(PHASES[phase], functools.partial(counts.update, [phase]), components.get("trainer"))
-            train(config, base, **components)
-            (base / "counts").write_bytes(orjson.dumps(counts))
-
+        counted = functools.partial(_count, config, base, components)
         assert in_child(counted, base / "child.log") == 0, (base / "child.log").read_text()
         return Counter(orjson.loads((base / "counts").read_bytes())), outcome(base)
 
 
-def die_by_clock(seconds: float) -> Callable[[], None]:
-    """The kernel kills the process after so long, wherever it is."""
+def _count(config: Mapping[str, Any], base: Path, components: dict[str, Any]) -> None:
+    counts: Counter[str] = Counter()
+    for phase in PHASES:
+        _wrap(PHASES[phase], functools.partial(counts.update, [phase]), components.get("trainer"))
+    train(config, base, **components)
+    (base / "counts").write_bytes(orjson.dumps(counts))
 
-    def arm() -> None:
-        signal.signal(signal.SIGALRM, lambda *of: os.kill(os.getpid(), signal.SIGKILL))
-        signal.setitimer(signal.ITIMER_REAL, seconds)
 
-    return arm
+@dataclass(frozen=True)
+class Clock:
+    """SIGKILL after so many seconds, wherever the process is."""
+
+    seconds: float
+
+    def __call__(self) -> None:
+        signal.signal(signal.SIGALRM, _die)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+
+
+def _die(*of: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def outcome(base: Path) -> dict[str, Any]:
@@ -261,18 +301,6 @@ def _hashed(value: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _arm(kill: Kill, trainer: Any) -> None:
-    seen = 0
-
-    def reached() -> None:
-        nonlocal seen
-        seen += 1
-        if seen > kill.number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    _wrap({**PHASES, **RESUMING}[kill.phase], reached, trainer)
 
 
 def _wrap(place: tuple[Any, str, str], reached: Callable[[], None], trainer: Any) -> None:

@@ -215,6 +215,7 @@ class Run:
         from assay.data.datasets.base import DatasetInfo
         from assay.experiment.build import build_network
         from assay.model.architectures.weights import load_weights
+        from assay.model.states import make_buffers
         from assay.trainer.checkpoint import Checkpoints
         from assay.trainer.writer import evaluated_weights
 
@@ -223,6 +224,7 @@ class Run:
         facts = read_json(self.folder.transforms)["dataset"]
         facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
         network = build_network(self._checked(), DatasetInfo(**facts))
+        make_buffers(network, weights)
         load_weights(network, weights, str(found.path))
         network.eval()  # not its result: a model whose own train() returns nothing is a model all the same
         return network
@@ -236,6 +238,7 @@ class Run:
         """
         from assay.experiment.build import build
         from assay.model.architectures.weights import load_weights
+        from assay.model.states import make_buffers
         from assay.trainer.checkpoint import Checkpoints
         from assay.trainer.writer import evaluated_weights
 
@@ -244,7 +247,9 @@ class Run:
         trainer = built.trainer
         if built.data.test is None:
             raise DataError("the dataset has no test split", hint="set data.split.test to hold some samples back")
-        load_weights(trainer.evaluated_model, evaluated_weights(found, trainer.device), str(found.path))
+        weights = evaluated_weights(found, trainer.device)
+        make_buffers(trainer.evaluated_model, weights)
+        load_weights(trainer.evaluated_model, weights, str(found.path))
         trainer.progress.step = found.step
         values = trainer.evaluate(built.data.test, "test").compute()
         return {f"test/{name}": value for name, value in values.items()}

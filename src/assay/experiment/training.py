@@ -31,7 +31,7 @@ from assay.trainer.display import Display
 from assay.trainer.measured import measurements
 from assay.trainer.signals import Signals, Stopped
 from assay.trainer.writer import Writer
-from assay.utils.atomic import storing, write_json
+from assay.utils.atomic import read_json, storing, write_json
 from assay.utils.secrets import concealed_in
 
 __all__ = ["Request", "carry_out", "describe", "ending", "start"]
@@ -183,7 +183,8 @@ def describe(run: RunFolder, checked: Checked, built: Built, request: Request) -
         facts = {**environment(request.allowed.root), "device": built.host["device"]}
         write_json(run.environment, {**facts, "fingerprint": built.fingerprint})
         write_json(run.transforms, concealed_in({"dataset": asdict(built.data.info), **built.data.describe()}))
-        write_json(run.measurements, measurements(built.trainer))
+        known = read_json(run.measurements) if run.measurements.is_file() else {}  # of steps before a resume
+        write_json(run.measurements, {**known, **measurements(built.trainer)})
         snapshot_code(request.allowed.root, run.code, tuple(file for file in files if file.is_file()))
 
 

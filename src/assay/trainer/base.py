@@ -19,8 +19,10 @@ from assay.data.loaders.base import BaseLoader
 from assay.errors import ConfigError, DataError, Problem
 from assay.model.losses.weighting import loss_is_sum, loss_total
 from assay.model.metrics.collection import MetricSet
+from assay.model.states import load_module
 from assay.schedulers.sequence import Sequence as SchedulerSequence
 from assay.trainer.attachments import Attachments
+from assay.trainer.attributes import Attributes
 from assay.trainer.batches import count_samples, split_batch, to_device
 from assay.trainer.gradients import prepare_gradients, weight_of, window_scale
 from assay.trainer.guard import Flag, refuse_loss
@@ -39,8 +41,8 @@ class BaseTrainer(ABC):
     """Trains, validates and tests a model.
 
     `train()` and `evaluate()` are final. A subclass gives `train_step` and `evaluate_step`; where there are several
-    optimizers or passes it overrides `update`. Attributes with a state (modules, optimizers) that a subclass sets on
-    itself are saved in every checkpoint and restored.
+    optimizers or passes it overrides `update`. What it sets on itself is saved and restored:
+    modules, optimizers, all that has a state_dict; numbers, tensors, lists, deques, generators that change in training.
 
         for epoch:
             for batch:
@@ -115,6 +117,8 @@ class BaseTrainer(ABC):
         # A GradScaler skips such updates by itself.
         self.flag = None if self.reads_numbers or self.scaler.is_enabled() else Flag(self.optimizer, self.device)
         self.last_batch: Any = None
+        self.followed: Attributes | None = None  # from the first snapshot on, what changes beside the states
+        self.not_held: dict[str, str] = {}
         self.signals = Signals()  # not entered; a training has those of its writer
 
     # What a subclass may give
@@ -345,7 +349,7 @@ class BaseTrainer(ABC):
             return
         trained = copy.deepcopy(self.evaluated_model.state_dict())
         weights, at = writer.best(self)
-        self.evaluated_model.load_state_dict(weights)
+        load_module(self.evaluated_model, weights)
         try:
             metrics = self._tested(test, writer)
         finally:

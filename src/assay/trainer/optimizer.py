@@ -53,12 +53,24 @@ def build_optimizer(bound: Bound, model: nn.Module, groups: Sequence[Group]) -> 
 
 
 def named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Any]:
-    """The optimizer's state_dict with parameter names in the place of positions."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    order = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    """The optimizer's state_dict with parameter names in the place of positions.
+
+    Beside it: `on_host`, the parameters and names of state that lie on the CPU while the parameter does not, and
+    `inner`, the states of optimizers that this one uses (SAM's, Lookahead's), which its own state_dict leaves out.
+    """
+    order = _order(optimizer, model)
+    flat = [name for group in order for name in group]
     state = optimizer.state_dict()
-    groups = [{**group, "params": [order[index] for index in group["params"]]} for group in state["param_groups"]]
-    return {"state": {order[index]: value for index, value in state["state"].items()}, "param_groups": groups}
+    groups = [{**group, "params": names} for group, names in zip(state["param_groups"], order, strict=True)]
+    named = {flat[key] if isinstance(key, int) else key: value for key, value in state["state"].items()}
+    on_host = [
+        [name, key]
+        for name, parameter in zip(flat, _parameters(optimizer), strict=True)
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, torch.Tensor) and value.device != parameter.device
+    ]
+    inner = {name: named_state(part, model) for name, part in _inner(optimizer).items()}
+    return {**state, "state": named, "param_groups": groups, "on_host": on_host, "inner": inner}
 
 
 def load_named_state(optimizer: torch.optim.Optimizer, model: nn.Module, state: dict[str, Any]) -> None:
@@ -67,8 +79,7 @@ def load_named_state(optimizer: torch.optim.Optimizer, model: nn.Module, state: 
     Raises:
         CheckpointError: the checkpoint's parameter groups are others.
     """
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    here = [[names[id(p)] for p in group["params"]] for group in optimizer.param_groups]
+    here = _order(optimizer, model)
     there = [group["params"] for group in state["param_groups"]]
     if here != there:
         raise CheckpointError(
@@ -76,8 +87,58 @@ def load_named_state(optimizer: torch.optim.Optimizer, model: nn.Module, state: 
             found=f"{sum(map(len, there))} parameters in {len(there)} groups",
             expected=f"{sum(map(len, here))} in {len(here)}",
         )
-    position = {name: index for index, name in enumerate(name for group in here for name in group)}
+    flat = [name for group in here for name in group]
+    position = {name: index for index, name in enumerate(flat)}
     groups = [{**group, "params": [position[name] for name in group["params"]]} for group in state["param_groups"]]
-    optimizer.load_state_dict(
-        {"state": {position[name]: value for name, value in state["state"].items()}, "param_groups": groups}
-    )
+    content = {key: value for key, value in state.items() if key not in ("on_host", "inner")}
+    content |= {"state": {position.get(key, key): held for key, held in state["state"].items()}, "param_groups": groups}
+    # torch makes new groups, and an inner optimizer would go on with the old ones.
+    old_groups, old_state = optimizer.param_groups, optimizer.state
+    optimizer.load_state_dict(content)
+    for old, new in zip(old_groups, optimizer.param_groups, strict=True):
+        if old is not new:
+            old.clear()
+            old.update(new)
+    if old_state is not optimizer.state:
+        old_state.clear()
+        old_state.update(optimizer.state)
+    optimizer.param_groups, optimizer.state = old_groups, old_state
+    _set_exactly(optimizer, flat, state)
+    for name, part in _inner(optimizer).items():
+        if name in state.get("inner", {}):
+            load_named_state(part, model, state["inner"][name])
+
+
+def _set_exactly(optimizer: torch.optim.Optimizer, flat: Sequence[str], state: dict[str, Any]) -> None:
+    """Each tensor with the type that it had: torch gives those of a float64 parameter that type, and ASGD's are
+    float32.
+    """
+    on_host = {(name, key) for name, key in state.get("on_host", ())}
+    for name, parameter in zip(flat, _parameters(optimizer), strict=True):
+        held, loaded = state["state"].get(name), optimizer.state.get(parameter)
+        if not isinstance(held, dict) or not isinstance(loaded, dict):
+            continue
+        for key, value in held.items():
+            if isinstance(value, torch.Tensor) and key in loaded:
+                # Where a scalar lies that moves to another kind of device is for torch to say.
+                device = torch.device("cpu") if (name, key) in on_host else parameter.device
+                moved = value.dim() == 0 and value.device != device
+                loaded[key] = loaded[key].to(value.dtype) if moved and not on_host else value.to(device)
+
+
+def _inner(optimizer: torch.optim.Optimizer) -> dict[str, torch.optim.Optimizer]:
+    return {name: part for name, part in vars(optimizer).items() if isinstance(part, torch.optim.Optimizer)}
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _order(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[list[str]]:
+    """The names of the parameters by group; one that is not the model's is called by its place."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    order, number = [], 0
+    for group in optimizer.param_groups:
+        order.append([names.get(id(p), f"#{n}") for n, p in enumerate(group["params"], number)])
+        number += len(group["params"])
+    return order

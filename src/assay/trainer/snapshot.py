@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
-from assay.errors import CheckpointError
+from assay.errors import CheckpointError, ConfigError, Problem
+from assay.model.states import load_module
+from assay.schedulers.plain import NotPlain, plain_state
+from assay.trainer.attributes import Attributes, parts_with_state
 from assay.trainer.optimizer import load_named_state, named_state
+from assay.trainer.plain import module_state
 from assay.trainer.state import Progress
 
 if TYPE_CHECKING:
@@ -17,27 +23,47 @@ if TYPE_CHECKING:
 
 __all__ = ["restore", "take"]
 
-# What BaseTrainer keeps and saves by name; any other attribute with a state is a subclass's own.
-_KNOWN = {"model", "optimizer", "loss", "schedulers", "scaler", "average", "monitor", "progress", "metrics", "parts"}
-
 
 def take(trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors by file (`model`, `ema`, `training`), and the plain state; all loads with `weights_only=True`."""
-    tensors: dict[str, Any] = {"model": trainer.model.state_dict()}
+    """Tensors by file (`model`, `ema`, `training`), and the plain state; all loads with `weights_only=True`.
+
+    Raises:
+        ConfigError: something has a state that is neither tensors nor plain types.
+    """
+    if trainer.followed is None:
+        trainer.followed = Attributes(trainer)
+    try:
+        return _taken(trainer, trainer.followed)
+    except NotPlain as error:
+        problem = Problem(
+            "a checkpoint cannot hold the state of the run",
+            found=error.found,
+            expected="tensors, arrays, numbers, texts, generators, and lists, tuples, sets, deques and dicts of them",
+            hint="keep it as one of these, or give the object a state_dict and a load_state_dict",
+        )
+        raise ConfigError.of(problem) from error
+
+
+def _taken(trainer: BaseTrainer, followed: Attributes) -> tuple[dict[str, Any], dict[str, Any]]:
+    tensors: dict[str, Any] = {"model": module_state(trainer.model, "model")}
+    attributes, trainer.not_held = followed.take(trainer)
     training: dict[str, Any] = {
         "optimizer": named_state(trainer.optimizer, trainer.model),
         "schedulers": trainer.schedulers.state_dict(),
         "scaler": trainer.scaler.state_dict(),
-        "loss": trainer.loss.state_dict(),
+        "loss": module_state(trainer.loss, "loss"),
         "metrics": {phase: sums.state_dict() for phase, sums in trainer.metrics.items() if phase in ("train", "batch")},
-        "own": {name: part.state_dict() for name, part in _own(trainer).items()},
+        "own": {name: _state_of(part, trainer, name) for name, part in parts_with_state(trainer).items()},
+        "attributes": attributes,
         "generator": torch.get_rng_state(),
         # Not in state.json: JSON has no NaN, and a monitored value may be one.
         "progress": trainer.progress.state_dict(),
         "monitor": trainer.monitor.state_dict(),
     }
+    if trainer.device.type == "cuda":
+        training["device_generator"] = torch.cuda.get_rng_state(trainer.device)
     if trainer.average is not None:
-        tensors["ema"] = trainer.average.module.state_dict()
+        tensors["ema"] = module_state(trainer.average.module, "average")
         training["averaged"] = trainer.average.n_averaged
     tensors["training"] = training
     kind, key, position, has_gauss, gauss = np.random.get_state(legacy=True)
@@ -67,41 +93,56 @@ def restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any]
 
 
 def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any]) -> None:
-    trainer.model.load_state_dict(tensors["model"])
+    if trainer.followed is None:
+        trainer.followed = Attributes(trainer)
+    load_module(trainer.model, tensors["model"])
     training = tensors["training"]
     # The schedulers build torch's own on the optimizer, which changes its rates: the optimizer's state comes after.
     trainer.schedulers.load_state_dict(training["schedulers"])
     load_named_state(trainer.optimizer, trainer.model, training["optimizer"])
     trainer.scaler.load_state_dict(training["scaler"]) if training["scaler"] else None
-    trainer.loss.load_state_dict(training["loss"])
+    load_module(trainer.loss, training["loss"])
     for phase, held in {"train": training["metrics"]["train"], **training["metrics"]}.items():
         if phase in trainer.metrics:
             trainer.metrics[phase].load_state_dict(held)
-    own = _own(trainer)
+    own = parts_with_state(trainer)
     if other := own.keys() ^ training["own"].keys():  # one that is made in a step is not there yet
         raise ValueError(
             f"the trainer's own {', '.join(sorted(other))}: only in the checkpoint, or only in the trainer"
         )
     for name, held in training["own"].items():
-        own[name].load_state_dict(held)
+        _give_back(own[name], held, trainer)
     if trainer.average is not None and "ema" in tensors:
-        trainer.average.module.load_state_dict(tensors["ema"])
+        load_module(trainer.average.module, tensors["ema"])
         trainer.average.n_averaged.copy_(training["averaged"])
-    torch.set_rng_state(training["generator"].cpu())
     trainer.progress = Progress.restored(training["progress"])
     if trainer.progress.batch > len(trainer.parts.train_data):
         batches = len(trainer.parts.train_data)
         raise ValueError(f"it stands behind batch {trainer.progress.batch} of an epoch of {batches}")
     trainer.monitor.load_state_dict(training["monitor"])
+    trainer.followed.restore(trainer, training.get("attributes", {}))
+    # The generators last: what is called above may draw.
+    torch.set_rng_state(training["generator"].cpu())
+    if "device_generator" in training and trainer.device.type == "cuda":
+        torch.cuda.set_rng_state(training["device_generator"].cpu(), trainer.device)
     version, key, gauss = state["python_generator"]
     random.setstate((version, tuple(key), gauss))
     kind, numbers, position, has_gauss, cached = state["numpy_generator"]
     np.random.set_state((kind, np.array(numbers, dtype=np.uint32), position, has_gauss, cached))
 
 
-def _own(trainer: BaseTrainer) -> dict[str, Any]:
-    return {
-        name: part
-        for name, part in vars(trainer).items()
-        if name not in _KNOWN and hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
-    }
+def _state_of(part: Any, trainer: BaseTrainer, name: str) -> Any:
+    if isinstance(part, torch.optim.Optimizer):
+        return named_state(part, trainer.model)
+    if isinstance(part, LRScheduler):
+        return plain_state(part.state_dict())
+    return module_state(part, f"trainer.{name}")
+
+
+def _give_back(part: Any, held: Any, trainer: BaseTrainer) -> None:
+    if isinstance(part, torch.optim.Optimizer):
+        load_named_state(part, trainer.model, held)
+    elif isinstance(part, nn.Module):
+        load_module(part, held)
+    else:
+        part.load_state_dict(held)

@@ -28,11 +28,12 @@ from assay.trainer.checkpoint import Checkpoint, Checkpoints
 from assay.trainer.display import Display
 from assay.trainer.finite import not_finite
 from assay.trainer.guard import require_finite
+from assay.trainer.measured import measurements
 from assay.trainer.media import write_histograms, write_images, write_matrix
 from assay.trainer.recorder import Recorder
 from assay.trainer.signals import Signals, named
 from assay.trainer.state import Progress, due
-from assay.utils.atomic import storing
+from assay.utils.atomic import read_json, storing, write_json
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
@@ -78,6 +79,7 @@ class Writer:
         self._warned: set[str] = set()
         self._never_finite: set[str] = set()
         self._refused = 0  # saves in a row
+        self._described: set[str] = set()  # names that measurements.json has
 
     def begin(self, trainer: BaseTrainer) -> None:
         """Before the first step: a mask of -inf is not finite by intention, and stays so."""
@@ -135,6 +137,7 @@ class Writer:
             with storing(self.run.media):
                 media = self._media(trainer, phase, metrics, progress)
             self.recorder.record(phase, progress, values, media)
+            self._describe(trainer)
         full = {f"{phase}/{name}": value for name, value in values.items()}
         for name, value in full.items():
             if not math.isfinite(value) and name not in self._warned:
@@ -145,6 +148,15 @@ class Writer:
             if phase == "test":
                 trainer.progress.tested_step = progress.step
         return full
+
+    def _describe(self, trainer: BaseTrainer) -> None:
+        """Tell of the values that only steps give; what measures them is known when the first are there."""
+        facts = measurements(trainer)
+        if not facts.keys() <= self._described:
+            described = read_json(self.run.measurements) if self.run.measurements.is_file() else {}
+            with storing(self.run.measurements):
+                write_json(self.run.measurements, {**described, **facts})
+            self._described |= facts.keys()
 
     def after_update(
         self, trainer: BaseTrainer, measured: Sequence[str], *, epoch: int, improved: bool, save: bool
@@ -192,6 +204,13 @@ class Writer:
         """
         require_finite(trainer)
         tensors, state = snapshot.take(trainer)
+        for name, kind in trainer.not_held.items():
+            if name not in self._warned:
+                self._warned.add(name)
+                self.display.note(
+                    f"warning: {name} ({kind}) changes in training and cannot be saved; where steps depend on it a "
+                    "resume is not exact: keep it in numbers, tensors or lists, or give it state_dict, load_state_dict"
+                )
         order = order_digest(trainer.parts.train_data, trainer.progress.epoch)
         state["fingerprint"] = {**self.fingerprint, "order": {"epoch": trainer.progress.epoch, "digest": order}}
         if bad := [name for name in not_finite(tensors) if name not in self._never_finite]:

@@ -11,6 +11,7 @@ import torch
 
 from assay.errors import CheckpointError
 from assay.store.manifest import STATE, DamagedError, Manifest, verified
+from assay.trainer.plain import decoded
 from assay.utils.tensor_file import load
 
 __all__ = ["Checkpoint", "opened"]
@@ -39,7 +40,7 @@ class Checkpoint:
         if not self.has(name):
             files = ", ".join(self.manifest.files)
             raise CheckpointError(f"the checkpoint holds no {name}.pt", where=str(self.path), found=files)
-        return load(self.path / f"{name}.pt", device, only_zip=True)
+        return decoded(load(self.path / f"{name}.pt", device, only_zip=True))
 
     def has(self, name: str) -> bool:
         return f"{name}.pt" in self.manifest.files
