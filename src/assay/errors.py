@@ -9,6 +9,7 @@ AssayError                  70  a bug in assay, when nothing more exact fits
 +-- RunBusyError             7  another process holds the run, or the run is finished
 +-- MemoryExhaustedError     8  the device is out of memory
 +-- Interrupted        130/143  a signal asked the run to stop; it was saved
++-- RankLostError          137  another process of the same training was killed, or its machine is gone
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
     "NonFiniteError",
     "Place",
     "Problem",
+    "RankLostError",
     "RunBusyError",
     "StorageError",
     "room",
@@ -91,6 +93,8 @@ class AssayError(Exception):
     """The root. `message` is one sentence; `hint` is one thing to try."""
 
     exit_code = 70
+    told = False
+    """Whether another process of the same training tells it."""
 
     message: str
     hint: str = ""
@@ -213,3 +217,7 @@ class Interrupted(AssayError):
         error.signal = signal
         error.exit_code = 130 if signal == 2 else 143  # SIGUSR1 too is a scheduler that wants the machine back
         return error
+
+
+class RankLostError(AssayError):
+    exit_code = 137

@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = app(words or ["--help"], prog_name="assay", standalone_mode=False)
     except AssayError as error:
-        _say(told(error, everything=everything), debug=debug, is_bug=error.exit_code == 70)
+        if not error.told:
+            _say(told(error, everything=everything), debug=debug, is_bug=error.exit_code == 70)
         sys.exit(error.exit_code)
     except UsageError as error:
         _say(told(ConfigError.of(usage_problem(error))), debug=debug)

@@ -42,6 +42,7 @@ def train(
     """Check a configuration, run it, and leave a complete run folder."""
     from assay.errors import ConfigError, Problem
     from assay.experiment import api
+    from assay.utils.distributed import place
 
     config = config or file
     if config is None and resume is None:
@@ -64,7 +65,7 @@ def train(
         # ten that a run has after its last step. Once is enough: what is left then lives as long as the process.
         gc.collect()
         gc.freeze()
-    if not quiet:
+    if not quiet and not place().rank:
         from assay.cli.tables import print_result
 
         print_result(run.folder)

@@ -69,10 +69,20 @@ def train(
         from rich.console import Console
 
         from assay.experiment import resuming
+        from assay.experiment.relaunch import begun
         from assay.experiment.training import Request, start
+        from assay.trainer.strategy.joining import joined
 
-    request = Request(whole, allowed, Console(quiet=quiet), objects, tuple(allow_change), preflight, require_exact)
-    folder, built = start(request) if before is None else resuming.resume(before, request)
+    with joined(whole.config.host) as strategy:
+        console = Console(quiet=quiet or not strategy.is_first)
+        settings = tuple(allow_change), preflight, require_exact, strategy
+        request = Request(whole, allowed, console, objects, *settings)
+        again = begun(strategy)
+        if again is not None:
+            before = RunFolder(again)
+            if before.read_status().get("state") == "completed":
+                return Run(before, allowed, objects)
+        folder, built = start(request) if before is None else resuming.resume(before, request)
     return Run(folder, allowed, objects, built)
 
 

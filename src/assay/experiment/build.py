@@ -27,8 +27,10 @@ from assay.trainer.base import BaseTrainer
 from assay.trainer.checkpoint import Checkpoints
 from assay.trainer.optimizer import build_optimizer
 from assay.trainer.state import Parts
+from assay.trainer.strategy import Strategy
 from assay.trainer.writer import evaluated_weights
 from assay.utils.devices import choose_device, choose_memory_format, set_arithmetic
+from assay.utils.distributed import place
 from assay.utils.seeds import derive
 
 __all__ = ["Built", "assemble", "build", "build_network", "listed", "open_data"]
@@ -49,11 +51,12 @@ class Built:
     fingerprint: dict[str, Any] = field(default_factory=dict)
 
 
-def build(checked: Checked, data: Splits | None = None) -> Built:
+def build(checked: Checked, data: Splits | None = None, strategy: Strategy | None = None) -> Built:
     """Build everything, in the order in which it depends on each other.
 
     Args:
         data: its loaders, where they are there already.
+        strategy: how it is spread over processes.
 
     Raises:
         AssayError: of what a component says; the configuration's mistakes have their places in the file, and those of
@@ -61,10 +64,10 @@ def build(checked: Checked, data: Splits | None = None) -> Built:
     """
     config = checked.config
     with placed(checked):
-        device = choose_device(config.host.device)
-    threads = set_arithmetic(config.host.threads, config.host.deterministic)
+        device = choose_device(config.host.device, place().local_rank)
+    threads = set_arithmetic(config.host.threads, config.host.deterministic, place().local_size)
     data = data or open_data(checked)
-    trainer = assemble(checked, data, device)
+    trainer = assemble(checked, data, device, strategy=strategy)
     layout = "channels_last" if trainer.parts.memory_format is torch.channels_last else "contiguous"
     return Built(trainer, data, {"device": str(device), "threads": threads, "memory_format": layout})
 
@@ -83,7 +86,14 @@ def open_data(checked: Checked) -> Splits:
         )
 
 
-def assemble(checked: Checked, data: Splits, device: torch.device, *, on_paper: bool = False) -> BaseTrainer:
+def assemble(
+    checked: Checked,
+    data: Splits,
+    device: torch.device,
+    *,
+    on_paper: bool = False,
+    strategy: Strategy | None = None,
+) -> BaseTrainer:
     """The trainer with all that it works with.
 
     Args:
@@ -91,7 +101,7 @@ def assemble(checked: Checked, data: Splits, device: torch.device, *, on_paper: 
             converted or compiled, since such parameters cannot be replaced; the model is made in its dtype.
     """
     config, component = checked.config, checked.components
-    findings = Findings(checked)
+    findings, strategy = Findings(checked), strategy or Strategy()
     dtype = torch.float64 if config.host.precision == "float64" else torch.float32
     model = optimizer = None
     with findings.part():
@@ -103,6 +113,7 @@ def assemble(checked: Checked, data: Splits, device: torch.device, *, on_paper: 
             model.to(device=device, dtype=dtype)
             if memory_format is torch.channels_last:
                 model.to(memory_format=torch.channels_last)
+            model = strategy.prepare(model, sync_batchnorm=config.host.sync_batchnorm)
     with findings.part():
         loss = component["loss",].build(num_classes=data.info.classes)
         loss = loss if on_paper else loss.to(device=device, dtype=dtype)
@@ -139,6 +150,7 @@ def assemble(checked: Checked, data: Splits, device: torch.device, *, on_paper: 
         validation_every=config.validation.every,
         testing_every=config.testing.every,
         logging_every=config.logging.every,
+        strategy=strategy,
     )
     with placed(checked):
         trainer = component["trainer",].build(parts)

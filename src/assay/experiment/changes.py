@@ -18,6 +18,7 @@ __all__ = ["Changes", "changes", "differences", "refuse_inexact"]
 _HARMLESS = (
     "$schema",
     "folder",
+    "host.strategy",
     "trainer.args.epochs",
     "trainer.args.max_steps",
     "trainer.args.early_stopping",

@@ -31,7 +31,7 @@ def explained(error: BaseException, trainer: BaseTrainer, run: RunFolder, *, aga
     """
     at = failed_step(error, trainer)
     shown = error if isinstance(error, AssayError) else _worded(error, at, trainer, run, again)
-    if again or isinstance(shown, Interrupted):
+    if again or isinstance(shown, Interrupted) or trainer.strategy.size > 1:  # each process has a part of the step
         return shown
     hints = [shown.hint] if shown.hint else []
     if isinstance(shown, MemoryExhaustedError):

@@ -13,11 +13,13 @@ from rich.console import Console
 
 from assay.config.check import Checked
 from assay.data.fingerprint import order_digest
+from assay.data.splits import Splits
 from assay.errors import CheckpointError, ConfigError, RunBusyError
-from assay.experiment.build import Built, build
+from assay.experiment.build import Built, build, open_data
 from assay.experiment.changes import Changes, changes, differences, refuse_inexact
 from assay.experiment.findings import placed
 from assay.experiment.fingerprint import fingerprint, holds_same, outside_values
+from assay.experiment.following import follow
 from assay.experiment.training import Request, carry_out, describe, ending
 from assay.store.environment import changed_code
 from assay.store.journal import Journal, cut
@@ -39,13 +41,14 @@ def resume(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
         RunBusyError: another process holds the run, or it is complete and is not asked for more epochs.
         CheckpointError: there are checkpoints and none can be used.
     """
-    with Signals(interruptible=True) as signals:
+    with request.strategy.signals() as signals:
         signals.last_words = lambda: f"{run.path} is as it was"
-        lock = Lock(run.lock)
+        lock = Lock(run.lock) if request.strategy.is_first else None
         try:
             return run, _resumed(run, request, signals)
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
 
 def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
@@ -56,9 +59,12 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
     changed = [change for change in differences(before, checked.complete) if change[0] not in chosen]
     with placed(checked):
         refuse_inexact(changed, request.allow_change)
-    built = build(checked)
+    strategy = request.strategy
+    data: list[Splits] = []
+    strategy.on_first(lambda: data.append(open_data(checked)))
+    built = build(checked, data[0] if data else None, strategy)
     trainer = built.trainer
-    checkpoint, faults = Checkpoints(run.checkpoints).newest()
+    checkpoint, faults = strategy.on_first(Checkpoints(run.checkpoints).newest)
     built.fingerprint = fingerprint(checked, built, request.allowed.root)
     found = Changes(changed)
     if checkpoint is not None:
@@ -67,15 +73,8 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         with placed(checked):
             refuse_inexact([(key, text, "another value") for key, text in found.outside], request.allow_change)
         found.refuse(request.allow_change, request.require_exact)
-    with storing(run.checkpoints):
-        Checkpoints(run.checkpoints).clean()  # not before: where none can be used nothing is changed
-        for folder in (run.path, run.media):
-            remove_unfinished(folder)
-    try:
-        run.read_status()
-    except (OSError, ValueError, TypeError) as error:  # a loss of power may have emptied it, and nothing hangs on it
-        request.console.print(f"warning: {run.status} is damaged ({error}) and is written anew", markup=False)
-        run.write_status("interrupted")
+    if strategy.is_first:
+        _tidy(run, request.console)
     for line in (*found.lines(), *(f"warning: {fault}" for fault in faults)):
         request.console.print(line, markup=False, highlight=False, soft_wrap=True)
     position = {"offset": 0, "next_id": 0}
@@ -86,14 +85,16 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         if trainer.progress.step != checkpoint.step:
             other = f"step {trainer.progress.step}"
             raise CheckpointError(f"{checkpoint.path.name} holds another step than its manifest says", found=other)
+        position = journal_position(checkpoint.state)
+    if checkpoint is not None and strategy.is_first:
         with storing(run.checkpoints):
             Checkpoints(run.checkpoints).relink(trainer.monitor.best_step, checkpoint.step)
-        position = journal_position(checkpoint.state)
-    elif run.read_status().get("state") == "completed":
+    completed = strategy.on_first(lambda: run.read_status().get("state") == "completed")
+    if checkpoint is None and completed:
         raise CheckpointError(
             f"{run.path} is complete, and its checkpoints are gone", found=f"{run.checkpoints} is empty"
         )
-    if trainer.finished and run.read_status().get("state") == "completed":
+    if trainer.finished and completed:
         progress = trainer.progress
         raise RunBusyError(
             f"{run.path} is complete (epoch {progress.epoch} of {trainer.epochs}, step {progress.step})",
@@ -101,6 +102,9 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
             if trainer.monitor.exhausted
             else "to go on, ask for more: --set trainer.args.epochs=N",
         )
+    if not strategy.is_first:
+        follow(run, checked, built, signals)
+        return built
     cut(run.path, position["offset"], position["next_id"])
     step, level = trainer.progress.step, found.level or "none"
     entry = {"time": time.time(), "step": step, "level": level, "differences": found.lines()}
@@ -114,6 +118,19 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         head += f"; {found.statement()}" if checkpoint else ", for it had no checkpoint yet"
         carry_out(run, Journal(run.journal, position["next_id"]), checked, built, request, signals, head)
     return built
+
+
+def _tidy(run: RunFolder, console: Console) -> None:
+    """What a kill left goes; not before it is known that there is something to go on with."""
+    with storing(run.checkpoints):
+        Checkpoints(run.checkpoints).clean()
+        for folder in (run.path, run.media):
+            remove_unfinished(folder)
+    try:
+        run.read_status()
+    except (OSError, ValueError, TypeError) as error:  # a loss of power may have emptied it, and nothing hangs on it
+        console.print(f"warning: {run.status} is damaged ({error}) and is written anew", markup=False)
+        run.write_status("interrupted")
 
 
 def as_the_run(run: RunFolder, checked: Checked, console: Console) -> Checked:

@@ -14,13 +14,16 @@ from rich.console import Console
 
 from assay.config.check import Checked
 from assay.config.components import Allowed
+from assay.data.splits import Splits
 from assay.errors import Interrupted, StorageError
-from assay.experiment.build import Built, build
+from assay.experiment.build import Built, build, open_data
 from assay.experiment.explaining import origins
 from assay.experiment.failures import explained
 from assay.experiment.fingerprint import fingerprint
+from assay.experiment.following import follow
 from assay.experiment.output import Output
 from assay.experiment.preflight import preflight
+from assay.experiment.relaunch import remember
 from assay.logger.courier import launch
 from assay.store.environment import environment, snapshot_code
 from assay.store.journal import Journal
@@ -30,6 +33,7 @@ from assay.trainer.checkpoint import Checkpoints
 from assay.trainer.display import Display
 from assay.trainer.measured import measurements
 from assay.trainer.signals import Signals, Stopped
+from assay.trainer.strategy import Strategy
 from assay.trainer.writer import Writer
 from assay.utils.atomic import read_json, storing, write_json
 from assay.utils.secrets import concealed_in
@@ -52,6 +56,7 @@ class Request:
     allow_change: Sequence[str] = ()
     preflight: bool = True
     require_exact: bool = False
+    strategy: Strategy = field(default_factory=Strategy)
 
 
 def start(request: Request) -> tuple[RunFolder, Built]:
@@ -60,12 +65,20 @@ def start(request: Request) -> tuple[RunFolder, Built]:
     Raises:
         AssayError: the configuration, the data, or what happened during the run.
     """
-    checked = request.checked
-    with Signals(interruptible=True) as signals:
-        built = build(checked, preflight(checked).data if request.preflight else None)
+    checked, strategy = request.checked, request.strategy
+    config = checked.config
+    with strategy.signals() as signals:
+        data: list[Splits] = []
+        # The first looks and, where there is something to download, downloads; the others come after it.
+        strategy.on_first(lambda: data.append(preflight(checked).data if request.preflight else open_data(checked)))
+        built = build(checked, data[0] if data else None, strategy)
+        folder, names = Path(config.folder), (config.project, config.name)
+        run = RunFolder(Path(strategy.on_first(lambda: str(RunFolder.create(folder, *names).path.absolute()))))
+        if not strategy.is_first:
+            follow(run, checked, built, signals)
+            return run, built
+        remember(run.path)
         built.fingerprint = fingerprint(checked, built, request.allowed.root)
-        config = checked.config
-        run = RunFolder.create(Path(config.folder), config.project, config.name)
         lock = Lock(run.lock)
         try:
             run.write_status("running", created=time.time(), stamps=_stamps(checked, request))
@@ -125,7 +138,7 @@ def carry_out(
     try:
         trainer.train(writer)
     except BaseException as error:
-        shown = explained(error, trainer, run)
+        shown = request.strategy.heard(error) or explained(error, trainer, run)
         state = "interrupted" if isinstance(shown, Interrupted) else "failed"
         output.give_back()  # begun lines first
         if shown is not error:

@@ -27,7 +27,7 @@ __all__ = ["Attributes", "parts_with_state"]
 
 # Of a trainer: what is saved by name, what is built anew, and what is the loop's.
 KNOWN = frozenset({"parts", "model", "loss", "optimizer", "schedulers", "scaler", "average", "monitor", "progress"})
-KNOWN |= {"metrics", "attachments", "signals", "device", "last_batch", "followed", "not_held"}
+KNOWN |= {"metrics", "attachments", "signals", "device", "last_batch", "followed", "not_held", "strategy", "is_whole"}
 # What torch itself keeps in a module and in an optimizer.
 _OF_TORCH = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
 _OF_OPTIMIZERS = frozenset(vars(torch.optim.SGD([torch.zeros(1)], lr=0.1)))

@@ -16,15 +16,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from assay.data.generators import restored_generators
 from assay.data.loaders.base import BaseLoader
-from assay.errors import ConfigError, DataError, Problem
+from assay.errors import ConfigError, DataError, NonFiniteError, Problem
 from assay.model.losses.weighting import loss_is_sum, loss_total
 from assay.model.metrics.collection import MetricSet
 from assay.model.states import load_module
 from assay.schedulers.sequence import Sequence as SchedulerSequence
 from assay.trainer.attachments import Attachments
 from assay.trainer.attributes import Attributes
-from assay.trainer.batches import count_samples, split_batch, to_device
-from assay.trainer.gradients import prepare_gradients, weight_of, window_scale
+from assay.trainer.batches import to_device
+from assay.trainer.gradients import gradient_of_nothing, prepare_gradients, weight_of, window_scale
 from assay.trainer.guard import Flag, refuse_loss
 from assay.trainer.measured import judge, require_measured
 from assay.trainer.monitor import EarlyStopping, Monitor
@@ -86,7 +86,7 @@ class BaseTrainer(ABC):
         _require(accumulate >= 1, "accumulate", accumulate, "a whole number of at least 1")
         _require(clip is None or clip > 0, "clip", clip, "a number above 0, or null")
         _require(ema is None or 0 < ema < 1, "ema", ema, "a number between 0 and 1, or null")
-        self.parts = parts
+        self.parts, self.strategy = parts, parts.strategy
         self.model, self.loss, self.optimizer = parts.model, parts.loss, parts.optimizer
         self.device = parts.device
         self.reads_numbers = self.device.type == "cpu"  # free on the host; elsewhere a read waits for the device
@@ -98,7 +98,10 @@ class BaseTrainer(ABC):
         self.progress, self.attachments = Progress(), Attachments()
         phases = ["train", "validation", "test"] + (["batch"] if parts.logging_every.unit == "ba" else [])
         sums = loss_is_sum(self.loss)
-        self.metrics = {phase: MetricSet(parts.metrics, self.device, loss_is_sum=sums) for phase in phases}
+        gather = self.strategy.gather if self.strategy.size > 1 else None
+        self.metrics = {
+            phase: MetricSet(parts.metrics, self.device, loss_is_sum=sums, gather=gather) for phase in phases
+        }
         require_measured(self)
         self.schedulers = SchedulerSequence(
             parts.schedulers,
@@ -120,6 +123,9 @@ class BaseTrainer(ABC):
         self.followed: Attributes | None = None  # from the first snapshot on, what changes beside the states
         self.not_held: dict[str, str] = {}
         self.signals = Signals()  # not entered; a training has those of its writer
+        self.is_whole = accumulate == 1 and self.strategy.size == 1
+        """Whether one pass over one batch here gives the gradient of an update."""
+        self.strategy.attach(self)
 
     # What a subclass may give
 
@@ -138,19 +144,22 @@ class BaseTrainer(ABC):
         they are those of the whole batch, the last ragged one included.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        total = count_samples(batch)
-        results = []
-        for micro in split_batch(batch, self.micro_size):
+        total = self.strategy.count(self, batch)
+        results: list[StepResult] = []
+        weights: list[float | Tensor] = []
+        for micro, copies in self.strategy.cut(self, batch, self.parts.train_data, self.progress.batch):
             with self.autocast():
                 result = self.train_step(self.to_device(micro))
             self.check_finite(result)
             results.append(result)
-            weight = weight_of(result, self.device)
+            weight = weight_of(result, self.device) / copies
+            weights.append(weight)
             # The share of the window, and not the weight itself, keeps the size of float16 gradients.
-            loss = result.loss if self.accumulate == 1 else loss_total(result.loss, weight / total)
-            if self.accumulate == 1 or isinstance(weight, Tensor) or weight:  # else the gradient of nothing, 0 / 0
-                torch.autograd.backward(self.scaler.scale(loss))
-        self.step_optimizer(window_scale(self, results, total))
+            loss = result.loss if self.is_whole else loss_total(result.loss, weight / total)
+            counts = self.is_whole or isinstance(weight, Tensor) or weight
+            if counts or self.strategy.size > 1:
+                torch.autograd.backward(self.scaler.scale(loss if counts else gradient_of_nothing(result)))
+        self.step_optimizer(window_scale(self, weights, total))
         return results
 
     # What a subclass may use
@@ -159,8 +168,12 @@ class BaseTrainer(ABC):
         """Show a text, picture or file beside the next record of the phase; see `attachments.write_content`."""
         self.attachments.add(self.progress.attached, name, self.progress.step, content)
 
-    def step_optimizer(self, scale: float | Tensor = 1.0) -> None:
-        """Scale the gradients, check and clip them, and let the optimizer step."""
+    def step_optimizer(self, scale: float | Tensor | None = None) -> None:
+        """Sum the gradients over the processes, scale, check and clip them, and let the optimizer step.
+
+        Args:
+            scale: what makes their sum that of the batch; None: they are those of means over this process's samples.
+        """
         prepare_gradients(self, scale)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -170,7 +183,10 @@ class BaseTrainer(ABC):
         # A micro-batch of which no target counts has the mean of nothing, and adds nothing.
         weight = weight_of(result, self.device)
         if self.reads_numbers and (isinstance(weight, Tensor) or weight):
-            refuse_loss(self, result.loss)
+            try:
+                refuse_loss(self, result.loss)
+            except NonFiniteError as error:
+                self.strategy.put_off(error)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         kinds = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -195,6 +211,7 @@ class BaseTrainer(ABC):
         data, progress = self.parts.train_data, self.progress
         self.attachments.folder = writer.run.media
         self.signals = writer.signals
+        self.strategy.begin(self)
         writer.begin(self)
         self.model.train()
         if progress.pending:  # a signal broke the measurements after an update off
@@ -228,17 +245,18 @@ class BaseTrainer(ABC):
         try:
             with torch.no_grad(), restored_generators():
                 for number, batch in enumerate(self.signals.fetched(data.batches(0))):
-                    seed_generators(derive(self.parts.seed, phase, self.progress.step, number), self.device)
+                    rank = (self.strategy.rank,) if self.strategy.rank else ()
+                    seed_generators(derive(self.parts.seed, phase, self.progress.step, number, *rank), self.device)
                     self.last_batch = batch
-                    for micro in split_batch(batch, self.micro_size):
+                    for micro, copies in self.strategy.cut(self, batch, data, number):
                         with self.autocast():
                             result = self.evaluate_step(self.to_device(micro))
-                        metrics.update(result)
+                        metrics.add(self.strategy.reading(metrics, result, copies))
         finally:
             for module, mode in modes:
                 module.training = mode
             self.model, self.attachments.phase = trained, before
-        return metrics
+        return metrics.merged()
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -259,8 +277,12 @@ class BaseTrainer(ABC):
         return self.max_steps is not None and self.progress.step >= self.max_steps
 
     @property
+    def has_own_update(self) -> bool:
+        return type(self).update is not BaseTrainer.update
+
+    @property
     def micro_size(self) -> int:
-        """Samples that a micro-batch has at most."""
+        """Samples of a micro-batch, over all processes."""
         return math.ceil((self.parts.train_data.batch_size or 1) / self.accumulate)
 
     def _batches(self, writer: Writer) -> Iterator[Any]:
@@ -280,16 +302,17 @@ class BaseTrainer(ABC):
     def _train_batch(self, batch: Any, writer: Writer) -> None:
         progress = self.progress
         self.schedulers.advance("batch")
-        seed_generators(derive(self.parts.seed, "train", progress.step, 0), self.device)
+        seed_generators(derive(self.parts.seed, "train", progress.step, self.strategy.rank), self.device)
         self.last_batch = batch
         results = self.update(batch)
+        self.strategy.after_update(self.model)
         if self.average is not None:
             self.average.update_parameters(self.model)
+        sums = self.metrics["train"]
+        readings = self.strategy.readings(self, sums, results)
+        progress.samples += self.strategy.samples(self, results)
         progress.batch += 1
         progress.step += 1
-        progress.samples += sum(result.count for result in results)
-        sums = self.metrics["train"]
-        readings = [sums.read(result) for result in results]
         for reading in readings:
             sums.add(reading)
         writer.after_step(self, readings)

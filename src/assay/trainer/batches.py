@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,18 +10,19 @@ from torch import Tensor
 
 from assay.errors import DataError
 
-__all__ = ["count_samples", "first_images", "split_batch", "to_device"]
+__all__ = ["count_samples", "cut_batch", "first_images", "split_batch", "tensors_of", "to_device"]
 
 
-def _tensors(batch: Any) -> Iterator[Tensor]:
+def tensors_of(batch: Any) -> Iterator[Tensor]:
+    """All that are in it, in order."""
     if isinstance(batch, Tensor):
         yield batch
     elif isinstance(batch, Mapping):
         for value in batch.values():
-            yield from _tensors(value)
+            yield from tensors_of(value)
     elif isinstance(batch, (tuple, list)):
         for value in batch:
-            yield from _tensors(value)
+            yield from tensors_of(value)
 
 
 def _map(batch: Any, change: Any) -> Any:
@@ -36,7 +37,7 @@ def _map(batch: Any, change: Any) -> Any:
 
 def count_samples(batch: Any) -> int:
     """The number of samples: the length of the first tensor."""
-    for tensor in _tensors(batch):
+    for tensor in tensors_of(batch):
         if tensor.ndim:
             return tensor.shape[0]
     raise DataError("a batch holds no tensor with a first dimension", found=type(batch).__name__)
@@ -47,13 +48,22 @@ def split_batch(batch: Any, size: int) -> list[Any]:
     total = count_samples(batch)
     if total <= size:
         return [batch]
-    pieces = []
-    for start in range(0, total, size):
+    return cut_batch(batch, [min(size, total - start) for start in range(0, total, size)])
 
-        def cut(leaf: Any, start: int = start) -> Any:
+
+def cut_batch(batch: Any, sizes: Sequence[int]) -> list[Any]:
+    """Pieces of these sizes, in order."""
+    total = sum(sizes)
+    if len(sizes) == 1:
+        return [batch]
+    pieces, start = [], 0
+    for size in sizes:
+
+        def cut(leaf: Any, start: int = start, size: int = size) -> Any:
             return leaf[start : start + size] if hasattr(leaf, "__len__") and len(leaf) == total else leaf
 
         pieces.append(_map(batch, cut))
+        start += size
     return pieces
 
 
@@ -72,6 +82,6 @@ def to_device(batch: Any, device: torch.device, dtype: torch.dtype, memory_forma
 
 def first_images(batch: Any) -> Tensor | None:
     """The first tensor of a batch if it looks like pictures, (B, C, H, W) with 1, 3 or 4 channels."""
-    for tensor in _tensors(batch):
+    for tensor in tensors_of(batch):
         return tensor if tensor.ndim == 4 and tensor.shape[1] in (1, 3, 4) else None
     return None

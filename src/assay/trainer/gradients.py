@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from assay.model.accumulators import accumulator_dtype
 from assay.model.losses.weighting import loss_is_sum
+from assay.trainer.batches import tensors_of
 from assay.trainer.guard import refuse_gradient, refuse_rates
 from assay.trainer.state import StepResult
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
 
-__all__ = ["prepare_gradients", "weight_of", "window_scale"]
+__all__ = ["gradient_of_nothing", "prepare_gradients", "weight_of", "window_scale"]
 
 
 def weight_of(result: StepResult, device: torch.device) -> float | Tensor:
@@ -26,25 +27,44 @@ def weight_of(result: StepResult, device: torch.device) -> float | Tensor:
     return weight.to(accumulator_dtype(device)) if isinstance(weight, Tensor) else weight
 
 
-def window_scale(trainer: BaseTrainer, results: Sequence[StepResult], total: int) -> float | Tensor:
-    """What makes the sum of the micro-batches' gradients that of the whole batch of `total` samples."""
-    if trainer.accumulate == 1:
+def gradient_of_nothing(result: StepResult) -> Tensor:
+    """A loss whose gradient is 0 wherever the model was. A process of whose samples none counts takes part in the
+    backward pass all the same, since modules may speak to each other in it.
+    """
+    return sum(
+        (tensor.sum() * 0.0 for tensor in tensors_of(result.output) if tensor.requires_grad), result.loss.new_zeros(())
+    )
+
+
+def window_scale(trainer: BaseTrainer, weights: Sequence[float | Tensor], total: int) -> float | Tensor:
+    """What makes the sum of the micro-batches' gradients that of the whole batch of `total` samples.
+
+    Args:
+        weights: what the losses of this process's micro-batches are means over.
+    """
+    if trainer.is_whole:
         return 1.0
+    weight: float | Tensor = 0.0
+    for part in weights:
+        weight = weight + part
+    weight = trainer.strategy.agree(trainer, weight)
     if loss_is_sum(trainer.loss):
         return float(total)
-    weight: float | Tensor = 0.0
-    for result in results:
-        weight = weight + weight_of(result, trainer.device)
     return total / weight if isinstance(weight, Tensor) or weight else 1.0
 
 
-def prepare_gradients(trainer: BaseTrainer, scale: float | Tensor) -> None:
-    """Take the scaler's factor out, multiply by `scale`, refuse what is not finite, and clip.
+def prepare_gradients(trainer: BaseTrainer, scale: float | Tensor | None) -> None:
+    """Sum over the processes, take the scaler's factor out, multiply by `scale`, refuse what is not finite, and clip.
+
+    Args:
+        scale: None: the gradients are those of a mean over this process's part of the batch.
 
     Raises:
         NonFiniteError: a learning rate is not finite; on a CPU, a gradient is not.
     """
     refuse_rates(trainer)
+    trainer.strategy.reduce(trainer, trainer.optimizer, is_mean=scale is None)
+    scale = 1.0 if scale is None else scale
     groups = trainer.optimizer.param_groups
     gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
     if trainer.scaler.is_enabled():

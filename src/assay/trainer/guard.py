@@ -92,11 +92,8 @@ def require_finite(trainer: BaseTrainer) -> None:
 
 
 def samples_of(trainer: BaseTrainer, epoch: int, batch: int) -> list[int]:
-    """The indices in the dataset of the samples of a batch of training."""
-    data = trainer.parts.train_data
-    size = data.batch_size or 1
-    positions = data.order(epoch)[batch * size : (batch + 1) * size]
-    return [int(index) for index in data.samples.indices[positions]]
+    """The indices in the dataset of the samples that this process has of a batch of training."""
+    return trainer.parts.train_data.rows(epoch, batch)
 
 
 def _refuse(

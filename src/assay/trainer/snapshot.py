@@ -72,6 +72,9 @@ def _taken(trainer: BaseTrainer, followed: Attributes) -> tuple[dict[str, Any], 
         "numpy_generator": [kind, np.asarray(key).tolist(), position, has_gauss, gauss],
         "threads": torch.get_num_threads(),
     }
+    if trainer.strategy.size > 1:  # what each process has of its own
+        own = {**state, "generator": training["generator"], "metrics": training["metrics"]}
+        training["ranks"] = trainer.strategy.gather(own)
     return tensors, state
 
 
@@ -102,9 +105,11 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
     load_named_state(trainer.optimizer, trainer.model, training["optimizer"])
     trainer.scaler.load_state_dict(training["scaler"]) if training["scaler"] else None
     load_module(trainer.loss, training["loss"])
-    for phase, held in {"train": training["metrics"]["train"], **training["metrics"]}.items():
+    rank, size = trainer.strategy.rank, trainer.strategy.size
+    ranks = training.get("ranks") or [{**state, "generator": training["generator"], "metrics": training["metrics"]}]
+    for phase in {"train": None, **training["metrics"]}:
         if phase in trainer.metrics:
-            trainer.metrics[phase].load_state_dict(held)
+            trainer.metrics[phase].load_part([held["metrics"][phase] for held in ranks], rank, size)
     own = parts_with_state(trainer)
     if other := own.keys() ^ training["own"].keys():  # one that is made in a step is not there yet
         raise ValueError(
@@ -115,6 +120,7 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
     if trainer.average is not None and "ema" in tensors:
         load_module(trainer.average.module, tensors["ema"])
         trainer.average.n_averaged.copy_(training["averaged"])
+    state = ranks[rank % len(ranks)]
     trainer.progress = Progress.restored(training["progress"])
     if trainer.progress.batch > len(trainer.parts.train_data):
         batches = len(trainer.parts.train_data)
@@ -122,7 +128,7 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
     trainer.monitor.load_state_dict(training["monitor"])
     trainer.followed.restore(trainer, training.get("attributes", {}))
     # The generators last: what is called above may draw.
-    torch.set_rng_state(training["generator"].cpu())
+    torch.set_rng_state(state["generator"].cpu())
     if "device_generator" in training and trainer.device.type == "cuda":
         torch.cuda.set_rng_state(training["device_generator"].cpu(), trainer.device)
     version, key, gauss = state["python_generator"]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from assay.config.durations import Duration
 from assay.data.loaders.base import BaseLoader
 from assay.schedulers.sequence import Scheduled
+from assay.trainer.strategy.base import Strategy
 
 __all__ = ["Parts", "Progress", "StepResult", "due"]
 
@@ -111,3 +112,4 @@ class Parts:
     validation_every: Duration
     testing_every: Duration | None
     logging_every: Duration
+    strategy: Strategy = field(default_factory=Strategy)

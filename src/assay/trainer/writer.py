@@ -98,7 +98,7 @@ class Writer:
                 for reading in readings:
                     window.add(reading)
                 if is_due:
-                    values = window.scalars() | learning_rates(trainer)
+                    values = window.merged().scalars() | learning_rates(trainer)
                     media = trainer.attachments.take(progress.attached, "batch")
                     self.recorder.record("batch", progress, values, media, on_host=window.reads)
                     window.reset()
@@ -111,7 +111,7 @@ class Writer:
         """Read the sums of the epoch, and write them if epochs are due."""
         every = self.logging.every
         write = last or every.unit == "ba" or due(every, trainer.progress, True)
-        self.record(trainer, "train", trainer.metrics["train"], write=write)
+        self.record(trainer, "train", trainer.metrics["train"].merged(), write=write)
 
     def record(
         self, trainer: BaseTrainer, phase: str, metrics: MetricSet, at: Progress | None = None, write: bool = True
@@ -253,14 +253,16 @@ class Writer:
         weights = evaluated_weights(checkpoint, trainer.device)
         if checkpoint.step == monitor.best_step:
             samples = trainer.progress.best_samples
-            return weights, Progress(epoch=monitor.best_epoch, step=monitor.best_step, samples=samples)
+            at = Progress(epoch=monitor.best_epoch, step=monitor.best_step, samples=samples)
+            return trainer.strategy.share((weights, at))  # type: ignore[no-any-return]  # the first process has them
         manifest = checkpoint.manifest
         self.display.note(
             f"warning: the best weights, of step {monitor.best_step}, could not be saved; "
             f"those of step {manifest.step} are tested"
         )
         epoch = manifest.epoch - (manifest.batch == 0)  # the checkpoint stands where the next begins
-        return weights, Progress(epoch=epoch, step=manifest.step, samples=manifest.samples)
+        at = Progress(epoch=epoch, step=manifest.step, samples=manifest.samples)
+        return trainer.strategy.share((weights, at))  # type: ignore[no-any-return]
 
     def write_status(self, trainer: BaseTrainer, state: str, **facts: Any) -> None:
         """Where the run stands, for `assay runs` and for people."""

@@ -13,17 +13,20 @@ from assay.errors import ConfigError, Problem
 __all__ = ["choose_device", "choose_memory_format", "is_out_of_memory", "seed_generators", "set_arithmetic"]
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` is the first GPU where there is one, else the CPU.
+def choose_device(name: str, number: int = 0) -> torch.device:
+    """`auto` is a GPU where there is one, else the CPU.
+
+    Args:
+        number: of this process among those of its machine: `auto` and `cuda` are the GPU of this number.
 
     Raises:
         ConfigError: a GPU is asked for by name and there is none.
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", 0)
+            return torch.device("cuda", number)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
+    device = torch.device(name, number) if name == "cuda" and number else torch.device(name)
     there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     count = there.get(device.type, 0)
     if count <= (device.index or 0):
@@ -52,10 +55,16 @@ def choose_memory_format(name: str, model: nn.Module) -> torch.memory_format:
     return torch.channels_last if name == "channels_last" else torch.contiguous_format
 
 
-def set_arithmetic(threads: int | None, deterministic: bool) -> int:
-    """Set the thread count and deterministic algorithms; the thread count that holds now."""
+def set_arithmetic(threads: int | None, deterministic: bool, processes: int = 1) -> int:
+    """Set the thread count and deterministic algorithms; the thread count that holds now.
+
+    Args:
+        processes: those of this machine, which share its cores.
+    """
     if threads:
         torch.set_num_threads(threads)
+    elif processes > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes))
     if deterministic:
         # cuBLAS reads this when it is first used, so it must be set before.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
+from assay.data.loaders.division import Division, Piece
 from assay.data.samples import BatchKey, Samples
 from assay.errors import AssayError, DataError
 from assay.utils.seeds import derive, permutation
@@ -82,6 +83,8 @@ class BaseLoader(DataLoader[Any]):
         self._pending = _Pending()
         self._turn = 0
         self._limit = timeout
+        self.division = Division()
+        """What this process has of each batch; set it before the first one is asked for."""
         self._processes: list[Any] = []
         self.tell: Callable[[str], None] = lambda text: print(text, file=sys.stderr)
         """Says that a batch is long in coming."""
@@ -141,6 +144,19 @@ class BaseLoader(DataLoader[Any]):
         """
         return self.samples.fetch(self._keys(epoch, number)[0])
 
+    def rows(self, epoch: int, number: int) -> list[int]:
+        """Indices in the dataset of the samples that this process has of a batch."""
+        rows: list[int] = self.samples.indices[self._own(self.order(epoch), number)].tolist()
+        return rows
+
+    def count(self, number: int) -> int:
+        """Samples of batch `number` of an epoch, over all processes."""
+        return min(self._size, len(self.samples) - number * self._size)
+
+    def pieces(self, number: int) -> tuple[Piece, ...]:
+        """What this process has of batch `number`, in the order in which its samples come."""
+        return self.division.pieces(self.count(number))
+
     def close(self) -> None:
         """End the workers that live on between epochs; do so when the loader is done with.
 
@@ -167,7 +183,14 @@ class BaseLoader(DataLoader[Any]):
                 found=str(order.shape),
                 expected=f"({len(self.samples)},)",
             )
-        return [BatchKey(epoch, order[n * self._size : (n + 1) * self._size]) for n in range(start, len(self))]
+        return [BatchKey(epoch, self._own(order, n)) for n in range(start, len(self))]
+
+    def _own(self, order: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+        """The positions of those samples of a batch that this process has."""
+        positions = order[number * self._size : (number + 1) * self._size]
+        if self.division.size == 1:
+            return positions
+        return np.concatenate([positions[piece.start : piece.stop] for piece in self.pieces(number)])
 
     def _from_workers(self, keys: list[BatchKey]) -> Iterator[Any]:
         self._turn += 1

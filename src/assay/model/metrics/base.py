@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ class BaseMetric(nn.Module):
     - `forward(output, target)`: one value per sample, shape (B, …), or the mean of the batch, shape ():
       assay then records the sum of values over the number of samples (of means, each counts for its batch's
       samples); or
-    - `update(output, target)` and `compute()`, with its sums made by `add_state` in the constructor.
+    - `update(output, target)` and `compute()`, with its sums made by `add_state` in the constructor. Sums of several
+      processes are added up; a metric that keeps anything else is shown the outputs of all of them.
 
     Nothing in `forward` or `update` may wait for the device (`item()`, `tolist()`, `if tensor:`).
 
@@ -102,6 +104,23 @@ class BaseMetric(nn.Module):
             self.update(output, target)
 
     @property
+    def is_additive(self) -> bool:
+        """Whether several processes may each measure a part and `merged` their states: all it keeps are sums that
+        `add_state` made. Any other metric is shown the outputs of all processes.
+        """
+        kept = (list, dict, set, deque)
+        own = {name: value for name, value in vars(self).items() if name not in _PLAIN}
+        sums = set(self._states) == set(dict(self.named_buffers()))
+        return bool(self._states) and sums and not any(isinstance(value, kept) for value in own.values())
+
+    def merged(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The state after all that several processes saw, from their `state_dict()`s, of an additive metric."""
+        first = dict(states[0])
+        extra = next(name for name in first if name.endswith("_extra_state"))
+        sums = {name: torch.stack([state[name] for state in states]).sum(0) for name in first if name != extra}
+        return sums | {extra: any(state[extra] for state in states)}
+
+    @property
     def is_mean(self) -> bool:
         """Whether it is the sum of what `forward` gives over a number, and nothing of its own."""
         own = type(self)
@@ -129,6 +148,10 @@ class BaseMetric(nn.Module):
 
     def set_extra_state(self, state: Any) -> None:
         self._seen = bool(state)
+
+
+# What a module has of torch's, and this class of its own: none of it is what a metric keeps.
+_PLAIN = {*vars(nn.Module()), "_states"}
 
 
 def _batch_size(*nested: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from assay.errors import CheckpointError, ConfigError, DataError, Problem
 from assay.model.accumulators import accumulator_dtype, read_numbers
 from assay.model.metrics.base import BaseMetric
 from assay.model.metrics.building import as_metric
+from assay.model.metrics.merging import gathered, merged_states
 from assay.model.metrics.reading import Reading, Step, detached, host_number, loss_part, require_number
 
 __all__ = ["MetricSet", "Step"]
@@ -31,6 +32,8 @@ class MetricSet:
         loss_is_sum: the loss is a sum over samples (see `losses.weighting`): its mean per sample is recorded.
         reads: numbers are read at once and summed as numbers, which on a CPU is free and far cheaper than
             reckoning with them as tensors; elsewhere a read waits for the device. None: on a CPU.
+        gather: gives what each of the processes that measure together has; all of them call it at the same moments.
+            None: there is one process.
 
     Raises:
         ConfigError: two metrics have one name, or a name holds characters that a file's cannot.
@@ -43,6 +46,7 @@ class MetricSet:
         *,
         loss_is_sum: bool = False,
         reads: bool | None = None,
+        gather: Callable[[Any], list[Any]] | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.loss_is_sum = loss_is_sum
@@ -56,6 +60,8 @@ class MetricSet:
         # What is nothing but a mean is summed here, beside the loss; the others keep their own sums.
         self._means = {name: metric for name, metric in self.metrics.items() if metric.is_mean}
         self._others = {name: metric for name, metric in self.metrics.items() if not metric.is_mean}
+        self.gather = gather
+        self._together = gather is not None and any(not metric.is_additive for metric in self._others.values())
         self._known: set[str] = set()
         self.reset()
 
@@ -102,21 +108,38 @@ class MetricSet:
 
     def add(self, reading: Reading) -> None:
         """Take in what `read` made of a batch, here or in another phase."""
-        if not self.count:
+        if not self.count and self.gather is None:
             self._alone = reading  # a window of one step is never summed
         else:
             self._sum_up()
             self._sum(reading)
-        if self._others:
+        if self._others and (self._together or not reading.is_void):
+            whole = gathered(reading, self.gather, self.device) if self._together and self.gather else reading
             with torch.no_grad():
                 for metric in self._others.values():
-                    metric.observe(reading.output, reading.target, reading.count)
+                    seen = reading if metric.is_additive else whole
+                    if not seen.is_void:
+                        metric.observe(seen.output, seen.target, seen.count)
         self.count += reading.count
 
     @property
     def is_empty_sum(self) -> bool:
         """Whether a step that is added now has measured what its reading says: nothing before it, nothing but means."""
-        return not self.count and not self._others
+        return not self.count and not self._others and self.gather is None
+
+    def merged(self) -> MetricSet:
+        """What all processes have measured together; all of them call it at the same moment."""
+        if self.gather is None:
+            return self
+        whole = copy.copy(self)
+        whole.metrics = {name: copy.deepcopy(metric) for name, metric in self.metrics.items()}
+        whole._means = {name: whole.metrics[name] for name in self._means}
+        whole._others = {name: whole.metrics[name] for name in self._others}
+        whole.load_state_dict(merged_states(self.gather(self.state_dict()), self.metrics))
+        for name, metric in self._others.items():
+            if not metric.is_additive:  # it has seen everything, and what it keeps may be in no state
+                whole.metrics[name] = whole._others[name] = metric
+        return whole
 
     def scalars(self) -> dict[str, Tensor | float]:
         """Every number by name; tensors are of shape () on the device: nothing has waited for them yet.
@@ -228,6 +251,22 @@ class MetricSet:
             self._totals[name] = self._held(sums["total"])
             weight = sums["weight"]
             self._weights[name] = self._held(weight) if isinstance(weight, Tensor) else weight
+
+    def load_part(self, states: Sequence[Mapping[str, Any]], rank: int, size: int) -> None:
+        """Take up the sums that several processes had: each its own, or where they were another number the first all.
+
+        Raises:
+            CheckpointError: the states are those of other metrics.
+        """
+        if len(states) == size:
+            self.load_state_dict(states[rank])
+            return
+        self.load_state_dict(merged_states(states, self.metrics))
+        if rank:
+            seen = {name: metric.state_dict() for name, metric in self._others.items() if not metric.is_additive}
+            self.reset()
+            for name, state in seen.items():
+                self.metrics[name].load_state_dict(state)
 
     def _sum_up(self) -> None:
         if self._alone is not None:

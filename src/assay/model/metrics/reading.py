@@ -41,6 +41,7 @@ class Reading:
         loss_weight: what the loss is a mean over; the values are means over the samples.
         sums: of the metrics that are means: the total and the number that it is over.
         output, target: what the other metrics look at.
+        is_void: another process counts these samples.
     """
 
     count: int
@@ -49,6 +50,12 @@ class Reading:
     sums: dict[str, tuple[Tensor | float, int]] = field(default_factory=dict)
     output: Any = None
     target: Any = None
+    is_void: bool = False
+
+    def void(self) -> Reading:
+        """The same names with nothing to them, of what another process counts."""
+        names: dict[str, Tensor | float] = dict.fromkeys(self.means, 0.0)
+        return Reading(0, names, 0.0, dict.fromkeys(self.sums, (0.0, 0)), is_void=True)
 
     def parts(self) -> Iterator[tuple[str, Tensor | float, Tensor | float]]:
         """Name, total and weight of all that is summed."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 import torchmetrics
 from torch import Tensor
+from torchmetrics.utilities.data import dim_zero_cat, dim_zero_max, dim_zero_min, dim_zero_sum
 
 from assay.errors import ConfigError, Problem
 from assay.model.metrics.base import BaseMetric
@@ -46,6 +48,8 @@ class TorchMetric(BaseMetric):
         self.higher_is_better = metric.higher_is_better
         for part in self._parts():
             part.persistent(True)
+            # What several processes saw is put together by `merged`, at moments that all of them know.
+            part.sync_on_compute = part.dist_sync_on_step = False
         # torch has no annotations on this one.
         self.register_load_state_dict_post_hook(TorchMetric._to_own_device)  # type: ignore[no-untyped-call]
 
@@ -69,6 +73,25 @@ class TorchMetric(BaseMetric):
     def reset(self) -> None:
         self.metric.reset()
 
+    @property
+    def is_additive(self) -> bool:
+        """Whether all its states are sums, extremes or lists; wrappers of metrics, and others, are not."""
+        states = self.metric._reductions
+        return len(self._parts()) == 1 and bool(states) and all(how in _MERGES for how in states.values())
+
+    def merged(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        whole: dict[str, Any] = {}
+        for name in sorted({name for state in states for name in state}):
+            held = [state[name] for state in states if name in state]
+            if name.endswith("_extra_state"):
+                counts = zip(*(extra["updates"] for extra in held), strict=True)
+                whole[name] = {"seen": any(extra["seen"] for extra in held), "updates": [sum(n) for n in counts]}
+            elif any(isinstance(value, list) for value in held):
+                whole[name] = [part for value in held for part in value]
+            else:
+                whole[name] = _MERGES[self.metric._reductions[name.removeprefix("metric.")]](torch.stack(held))
+        return whole
+
     def get_extra_state(self) -> Any:
         return {"seen": self._seen, "updates": [part._update_count for part in self._parts()]}
 
@@ -87,6 +110,18 @@ class TorchMetric(BaseMetric):
     def _parts(self) -> list[torchmetrics.Metric]:
         """The metric and, in a wrapper, those inside."""
         return [part for part in self.metric.modules() if isinstance(part, torchmetrics.Metric)]
+
+
+def _joined(values: Tensor) -> Tensor:
+    return values.flatten(0, 1)
+
+
+_MERGES: Mapping[Any, Callable[[Tensor], Tensor]] = {
+    dim_zero_sum: lambda values: values.sum(0),
+    dim_zero_max: lambda values: values.amax(0),
+    dim_zero_min: lambda values: values.amin(0),
+    dim_zero_cat: _joined,
+}
 
 
 def recorded_name(configured: str, metric: torchmetrics.Metric) -> str:

@@ -1,0 +1,244 @@
+"""Several processes, each with all of the model and a part of every batch (data parallel, DDP).
+
+The gradients are summed over the processes before the optimizer steps, in a few large pieces, and not while they come
+as in `torch.nn.parallel.DistributedDataParallel`: so it holds for any `update` (micro-batches, several passes, several
+optimizers, parameters that one process did not use), the parts of a batch may have any size, and the model is the
+user's own module with its own names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from assay.data.loaders.division import Division
+from assay.errors import AssayError, ConfigError, NonFiniteError, Problem
+from assay.model.losses.weighting import loss_is_sum
+from assay.model.metrics.collection import MetricSet
+from assay.model.metrics.reading import Reading
+from assay.model.synchronised import SynchronisedBatchNorm, synchronise
+from assay.trainer.batches import cut_batch
+from assay.trainer.guard import refuse_gradient
+from assay.trainer.signals import Signals
+from assay.trainer.strategy.base import Strategy
+from assay.trainer.strategy.peers import Peers
+from assay.trainer.strategy.shared_signals import SharedSignals
+
+if TYPE_CHECKING:
+    from assay.data.loaders.base import BaseLoader
+    from assay.trainer.base import BaseTrainer
+    from assay.trainer.state import StepResult
+
+__all__ = ["DataParallel"]
+
+Result = TypeVar("Result")
+
+_BUCKET = 1 << 25  # bytes
+
+
+class DataParallel(Strategy):
+    """
+    Args:
+        peers: the processes, which have met.
+    """
+
+    name = "ddp"
+
+    def __init__(self, peers: Peers) -> None:
+        self.peers = peers
+        self.rank, self.size = peers.rank, peers.size
+        self.shared = SharedSignals(lambda number: int(self.peers.largest([number])[0]))
+        self._error: AssayError | None = None
+        self._used: tuple[bool, ...] = ()
+        self._reduced: set[int] = set()
+        self._buffers: list[Tensor] = []
+
+    def signals(self) -> Signals:
+        return self.shared
+
+    def prepare(self, model: nn.Module, *, sync_batchnorm: bool) -> nn.Module:
+        return synchronise(model) if sync_batchnorm else model
+
+    def attach(self, trainer: BaseTrainer) -> None:
+        parts, micro = trainer.parts, trainer.micro_size
+        if micro < self.size:
+            problem = Problem(
+                "a micro-batch has fewer samples than there are processes",
+                key="data.loader.args.batch_size",
+                found=f"{parts.train_data.batch_size} samples, in {trainer.accumulate} micro-batches",
+                expected=f"at least {self.size * trainer.accumulate} for {self.size} processes",
+            )
+            raise ConfigError.of(problem)
+        SynchronisedBatchNorm.of_means = trainer.has_own_update and not loss_is_sum(trainer.loss)
+        parts.train_data.division = Division(self.rank, self.size, None if trainer.has_own_update else micro)
+        for data in (parts.validation_data, parts.test_data):
+            if data is not None:
+                data.division = Division(self.rank, self.size, micro)
+
+    def begin(self, trainer: BaseTrainer) -> None:
+        kept = [*trainer.model.parameters(), *trainer.model.buffers()]
+        self._broadcast([tensor.data for tensor in kept])
+        persistent = {id(tensor) for tensor in trainer.model.state_dict(keep_vars=True).values()}
+        same = (SynchronisedBatchNorm, nn.SyncBatchNorm)
+        self._buffers = [
+            buffer
+            for module in trainer.model.modules()
+            for buffer in module.buffers(recurse=False)
+            if id(buffer) in persistent and not isinstance(module, same)
+        ]
+        for optimizer in [part for part in vars(trainer).values() if isinstance(part, torch.optim.Optimizer)]:
+            optimizer.register_step_pre_hook(lambda stepping, *_: self._before_step(trainer, stepping))
+
+    def cut(self, trainer: BaseTrainer, batch: Any, data: BaseLoader, number: int) -> Iterator[tuple[Any, int]]:
+        pieces = data.pieces(number)
+        for micro, piece in zip(cut_batch(batch, [piece.count for piece in pieces]), pieces, strict=True):
+            SynchronisedBatchNorm.copies = piece.copies
+            yield micro, piece.copies
+
+    def count(self, trainer: BaseTrainer, batch: Any) -> int:
+        return trainer.parts.train_data.count(trainer.progress.batch)
+
+    def samples(self, trainer: BaseTrainer, results: Sequence[StepResult]) -> int:
+        return trainer.parts.train_data.count(trainer.progress.batch)
+
+    def reading(self, sums: MetricSet, result: StepResult, copies: int) -> Reading:
+        reading = sums.read(result)
+        return reading.void() if copies > 1 and self.rank else reading
+
+    def readings(self, trainer: BaseTrainer, sums: MetricSet, results: Sequence[StepResult]) -> list[Reading]:
+        copies = [piece.copies for piece in trainer.parts.train_data.pieces(trainer.progress.batch)]
+        if len(results) != len(copies):  # an update of a trainer's own
+            copies = [min(copies)] * len(results)
+        return [self.reading(sums, result, count) for result, count in zip(results, copies, strict=True)]
+
+    def put_off(self, error: NonFiniteError) -> None:
+        self._error = self._error or error
+
+    def agree(self, trainer: BaseTrainer, weight: float | Tensor) -> float | Tensor:
+        parameters = _parameters(trainer.optimizer)
+        if trainer.reads_numbers and not trainer.scaler.is_enabled() and self._error is None:
+            # Before they are summed: afterwards nobody knows whose samples it was.
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            try:
+                refuse_gradient(trainer, nn.utils.get_total_norm(gradients))
+            except NonFiniteError as error:
+                self.put_off(error)
+        on_host = not isinstance(weight, Tensor) or weight.is_cpu
+        mine = tuple(parameter.grad is not None for parameter in parameters)
+        flags = [float(self._error is not None), float(mine != self._used), float(self.shared.own)]
+        total, bad, other, signal = self.peers.summed_and_largest([float(weight) if on_host else 0.0], flags)
+        self.shared.agreed, self.shared.knows = int(signal), True
+        if bad:
+            self._raise_together()
+        if other:
+            self._used = tuple(any(held) for held in zip(*self.gather(mine), strict=True))
+        if isinstance(weight, Tensor) and not on_host:
+            dist.all_reduce(weight := weight.clone())
+            return weight
+        return total
+
+    def reduce(self, trainer: BaseTrainer, optimizer: torch.optim.Optimizer, *, is_mean: bool) -> None:
+        factor = 1.0
+        if is_mean:
+            self.agree(trainer, 0.0)
+            factor = self._share(trainer)
+        parameters = _parameters(optimizer)
+        self._sum([parameter for parameter, used in zip(parameters, self._used, strict=True) if used], factor)
+        self._reduced.add(id(optimizer))
+
+    def after_update(self, model: nn.Module) -> None:
+        if self._buffers:
+            self._broadcast(self._buffers)
+
+    def gather(self, content: Any) -> list[Any]:
+        return self.peers.gather(content)
+
+    def share(self, content: Any) -> Any:
+        return self.peers.share(content)
+
+    def on_first(self, act: Callable[[], Result]) -> Result:
+        return self.peers.on_first(act)
+
+    def heard(self, error: BaseException) -> AssayError | None:
+        return self.peers.heard(error)
+
+    def fail(self, error: AssayError) -> None:
+        self.peers.fail(error)
+
+    def leave(self) -> None:
+        self.peers.leave()
+
+    def _share(self, trainer: BaseTrainer) -> float:
+        """What the mean over this process's samples counts for; all of it where the loss is a sum."""
+        if loss_is_sum(trainer.loss):
+            return 1.0
+        data, number = trainer.parts.train_data, trainer.progress.batch
+        return sum(piece.count / piece.copies for piece in data.pieces(number)) / data.count(number)
+
+    def _before_step(self, trainer: BaseTrainer, optimizer: torch.optim.Optimizer) -> None:
+        """For optimizers that a trainer steps by itself."""
+        if id(optimizer) in self._reduced:
+            self._reduced.discard(id(optimizer))
+            return
+        parameters = _parameters(optimizer)
+        used = [any(held) for held in zip(*self.gather([p.grad is not None for p in parameters]), strict=True)]
+        self._sum([parameter for parameter, held in zip(parameters, used, strict=True) if held], self._share(trainer))
+
+    def _sum(self, parameters: Sequence[nn.Parameter], factor: float) -> None:
+        gradients = []
+        for parameter in parameters:
+            if parameter.grad is None:  # used by another process only
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+        waiting: list[tuple[Any, Tensor, list[Tensor]]] = []
+        for bucket in _buckets(gradients):
+            flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+            if factor != 1.0:
+                flat.mul_(factor)
+            waiting.append((dist.all_reduce(flat, async_op=True), flat, bucket))
+        for work, flat, bucket in waiting:
+            work.wait()
+            parts = _split(flat, bucket)
+            torch._foreach_copy_(bucket, [part.view(g.shape) for part, g in zip(parts, bucket, strict=True)])
+
+    def _raise_together(self) -> NoReturn:
+        told = [(rank, error) for rank, error in enumerate(self.gather(self._error)) if error is not None]
+        self._error = None
+        rank, first = told[0]
+        if len(told) > 1:
+            first.found = "; ".join(f"rank {rank}: {error.found}" for rank, error in told)
+        raise self.peers.from_rank(first, rank)
+
+    def _broadcast(self, tensors: Sequence[Tensor]) -> None:
+        for bucket in _buckets(tensors):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            dist.broadcast(flat, 0)
+            for tensor, part in zip(bucket, _split(flat, bucket), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _split(flat: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return torch.split(flat, [tensor.numel() for tensor in tensors])
+
+
+def _buckets(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Groups of one type and device and of some size, in order."""
+    groups: dict[tuple[torch.dtype, torch.device], list[list[Tensor]]] = {}
+    sizes: dict[tuple[torch.dtype, torch.device], int] = {}
+    for tensor in tensors:
+        kind = (tensor.dtype, tensor.device)
+        size = tensor.numel() * tensor.element_size()
+        if kind not in groups or sizes[kind] + size > _BUCKET:
+            groups.setdefault(kind, []).append([])
+            sizes[kind] = 0
+        groups[kind][-1].append(tensor)
+        sizes[kind] += size
+    return [bucket for buckets in groups.values() for bucket in buckets]

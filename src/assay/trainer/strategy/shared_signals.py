@@ -1,0 +1,64 @@
+"""Signals of several processes: what reaches one of them is answered by all, at the same step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TypeVar
+
+from assay.trainer.signals import Signals, Stopped
+
+__all__ = ["SharedSignals"]
+
+Batch = TypeVar("Batch")
+
+# A launcher hands on what its terminal has sent to all already: that is the same signal, and no second one. In seconds.
+_ECHO = 5.0
+
+
+class SharedSignals(Signals):
+    """`received` is what all processes have agreed on; `own` what has reached this one.
+
+    Before the first step, where nothing can be agreed on, a signal ends this process, and its end the others.
+
+    Args:
+        agree: the largest of the numbers that the processes give, which each of them calls at the same moment.
+    """
+
+    def __init__(self, agree: Callable[[int], int]) -> None:
+        self.own = self.agreed = 0
+        self.knows = False
+        """Whether it was agreed on since the last batch, beside something else."""
+        self._agree, self._first = agree, 0.0
+        super().__init__(interruptible=True)
+
+    @property
+    def received(self) -> int:
+        return self.own if self.interruptible else self.agreed
+
+    @received.setter
+    def received(self, number: int) -> None:
+        self.own = number
+
+    def fetched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        while True:
+            if not self.knows:
+                self.agreed = self._agree(self.own)
+            self.knows = False
+            if self.agreed:
+                raise Stopped
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            yield batch
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self.own:
+            self._first = time.monotonic()
+        super()._handle(number, frame)
+
+    def _end(self, number: int) -> None:
+        if time.monotonic() - (self._first or time.monotonic()) > _ECHO:
+            super()._end(number)
