@@ -37,7 +37,7 @@ class Peers:
         global _met
         _met += 1
         store, self.rank, self.size = next(rendezvous("env://", place.rank, place.size))
-        self.store = PrefixStore(f"assay/{_met}", store)
+        self.store = PrefixStore(f"assay/{place.attempt}/{_met}", store)
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         dist.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.size)
 
