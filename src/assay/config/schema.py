@@ -185,10 +185,9 @@ class Host(Section):
     compile: bool = Field(default=False, description="Compile the model with torch.compile.")
     deterministic: bool = Field(default=True, description="Use deterministic algorithms only.")
     threads: int | None = Field(default=None, ge=1, le=4096, description="CPU threads; null: one per physical core.")
-    strategy: Literal["auto", "ddp", "fsdp"] = Field(
+    strategy: Literal["auto", "ddp"] = Field(
         default="auto",
-        description="How several processes (`torchrun`) share a training: ddp, each has the whole model (auto); "
-        "fsdp, each has a part of it.",
+        description="How several processes (`torchrun`) share a training: ddp, each has the whole model.",
     )
     sync_batchnorm: bool = Field(default=True, description="Whether BatchNorm takes its statistics over all processes.")
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(

@@ -1,4 +1,4 @@
-"""How one training is spread over processes: alone, each with all of the model, or each with a part of it"""
+"""How one training is spread over processes: alone, or each with all of the model and a part of every batch"""
 
 from __future__ import annotations
 

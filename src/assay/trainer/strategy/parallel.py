@@ -51,7 +51,7 @@ class DataParallel(Strategy):
     def __init__(self, peers: Peers) -> None:
         self.peers = peers
         self.rank, self.size = peers.rank, peers.size
-        self.shared = SharedSignals(lambda number: int(self.peers.largest([number])[0]))
+        self.shared = SharedSignals(lambda number: int(self.peers.largest([number])[0]), tells=not peers.rank)
         self._error: AssayError | None = None
         self._used: tuple[bool, ...] = ()
         self._reduced: set[int] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TypeVar
 
@@ -24,9 +24,11 @@ class SharedSignals(Signals):
 
     Args:
         agree: the largest of the numbers that the processes give, which each of them calls at the same moment.
+        tells: whether this process says that it has heard a signal.
     """
 
-    def __init__(self, agree: Callable[[int], int]) -> None:
+    def __init__(self, agree: Callable[[int], int], *, tells: bool) -> None:
+        self.tells = tells
         self.own = self.agreed = 0
         self.knows = False
         """Whether it was agreed on since the last batch, beside something else."""
@@ -41,7 +43,8 @@ class SharedSignals(Signals):
     def received(self, number: int) -> None:
         self.own = number
 
-    def fetched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def fetched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        iterator = iter(batches)
         while True:
             if not self.knows:
                 self.agreed = self._agree(self.own)
@@ -49,15 +52,20 @@ class SharedSignals(Signals):
             if self.agreed:
                 raise Stopped
             try:
-                batch = next(batches)
+                batch = next(iterator)
             except StopIteration:
                 return
             yield batch
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self.own:
-            self._first = time.monotonic()
-        super()._handle(number, frame)
+        if self.own:
+            self._end(number)
+            return
+        self._first = time.monotonic()
+        if self.tells or self.interruptible:
+            super()._handle(number, frame)
+        else:
+            self.own = number
 
     def _end(self, number: int) -> None:
         if time.monotonic() - (self._first or time.monotonic()) > _ECHO:
