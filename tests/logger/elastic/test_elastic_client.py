@@ -169,6 +169,19 @@ def test_a_connection_that_broke_asks_for_no_removal_unless_a_resume_has_cut_the
     assert removals() == 1  # another courier may have sent more than it could note down
 
 
+def test_a_server_that_takes_long_to_show_what_it_has_taken_is_no_failure(
+    showing: Any, info: Callable[..., RunInfo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(client: Any, **options: Any) -> None:
+        raise elasticsearch.ConnectionTimeout("the refresh goes on")
+
+    logger = ElasticLogger(showing.url)
+    logger.start(info())
+    logger.log([record(0)])
+    monkeypatch.setattr(type(logger.client.client.indices), "refresh", late)
+    logger.close("completed")
+
+
 def test_a_server_that_is_not_there_or_lets_nobody_in_is_named_in_one_line(showing: Any) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(ConnectionError, match=rf"^{address} does not answer: .*Connection refused$"):
