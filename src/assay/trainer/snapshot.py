@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["restore", "take"]
 
+# Of a training in several processes: what each has of its own.
+_OF_EACH = ("generator", "metrics", "attributes")
+
 
 def take(trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tensors by file (`model`, `ema`, `training`), and the plain state; all loads with `weights_only=True`.
@@ -73,8 +76,7 @@ def _taken(trainer: BaseTrainer, followed: Attributes) -> tuple[dict[str, Any], 
         "threads": torch.get_num_threads(),
     }
     if trainer.strategy.size > 1:  # what each process has of its own
-        own = {**state, "generator": training["generator"], "metrics": training["metrics"]}
-        training["ranks"] = trainer.strategy.gather(own)
+        training["ranks"] = trainer.strategy.gather({**state, **{name: training[name] for name in _OF_EACH}})
     return tensors, state
 
 
@@ -106,7 +108,7 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
     trainer.scaler.load_state_dict(training["scaler"]) if training["scaler"] else None
     load_module(trainer.loss, training["loss"])
     rank, size = trainer.strategy.rank, trainer.strategy.size
-    ranks = training.get("ranks") or [{**state, "generator": training["generator"], "metrics": training["metrics"]}]
+    ranks = training.get("ranks") or [{**state, **{name: training[name] for name in _OF_EACH}}]
     for phase in {"train": None, **training["metrics"]}:
         if phase in trainer.metrics:
             trainer.metrics[phase].load_part([held["metrics"][phase] for held in ranks], rank, size)
@@ -126,7 +128,7 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
         batches = len(trainer.parts.train_data)
         raise ValueError(f"it stands behind batch {trainer.progress.batch} of an epoch of {batches}")
     trainer.monitor.load_state_dict(training["monitor"])
-    trainer.followed.restore(trainer, training.get("attributes", {}))
+    trainer.followed.restore(trainer, state["attributes"])
     # The generators last: what is called above may draw.
     torch.set_rng_state(state["generator"].cpu())
     if "device_generator" in training and trainer.device.type == "cuda":
