@@ -272,3 +272,28 @@ def test_the_fingerprint_is_that_of_what_is_there(project: Path, tiny: Tiny) -> 
     assert set(made["data"]) == {"train", "validation", "test"}
     assert made_with.holds_same("salt$" + made_with._hidden(0.5, "salt"), 0.5)
     assert not made_with.holds_same("salt$" + made_with._hidden(0.5, "salt"), 0.25)
+
+
+@pytest.mark.parametrize("key", ["optimizer.args.lr", "trainer.args.epochs"])
+def test_a_configuration_in_the_run_folder_that_was_changed_by_hand_is_held_against_the_checkpoints_own(
+    project: Path, tiny: Tiny, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = assay.train(tiny({"trainer.args.max_steps": 13})).folder
+    config = run.read_config()
+    *sections, last = key.split(".")
+    place = config
+    for section in sections:
+        place = place[section]
+    place[last] = place[last] * 2
+    run.config.write_text(json.dumps(config))
+    assert [path.name for path in run.unsealed()] == ["config.json"]
+    capsys.readouterr()
+    if key == "optimizer.args.lr":
+        with pytest.raises(ConfigError, match=r"optimizer\.args\.lr differs from the run's"):
+            assay.train(resume=run.path, overrides=["trainer.args.max_steps=20"])
+        assert [path.name for path in run.unsealed()] == ["config.json"]
+        assay.train(resume=run.path, overrides=["trainer.args.max_steps=20"], allow_change=[key])
+    else:
+        assay.train(resume=run.path, overrides=["trainer.args.max_steps=20"])
+    assert f"{key}: " in capsys.readouterr().out
+    assert run.unsealed() == []

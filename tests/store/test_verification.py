@@ -98,6 +98,10 @@ DAMAGES: dict[str, tuple[Callable[[RunFolder], object], str]] = {
     ),
     "system": (lambda r: r.system.write_bytes(b'{"time": 1}\n{"tim\n{"time": 2}\n'), "system: line 2 of system.jsonl"),
     "config": (lambda r: r.config.write_text("{"), "documents: config.json is damaged"),
+    "another config": (
+        lambda r: r.config.write_text(r.config.read_text().replace("0.1", "0.2", 1)),
+        "documents: config.json is not as the run has written it",
+    ),
     "no config": (lambda r: r.config.unlink(), "documents: config.json is missing"),
     "status": (lambda r: r.status.write_text('{"state": "fine"}'), "documents: status.json has the state 'fine'"),
     "list": (lambda r: r.transforms.write_text("[]"), "transforms.json is damaged: it holds a list"),

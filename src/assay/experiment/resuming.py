@@ -53,12 +53,11 @@ def resume(run: RunFolder, request: Request) -> tuple[RunFolder, Built]:
 
 def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
     checked = as_the_run(run, request.checked, request.console)
-    before = run.read_config()
-    # These hold what was chosen, and the configuration says auto: the fingerprint tells what became of them.
-    chosen = ("host.device", "host.threads", "host.memory_format")
-    changed = [change for change in differences(before, checked.complete) if change[0] not in chosen]
-    with placed(checked):
-        refuse_inexact(changed, request.allow_change)
+    is_as_written = run.config not in run.unsealed()
+    changed = _changed(run.read_config(), checked)
+    if is_as_written:
+        with placed(checked):
+            refuse_inexact(changed, request.allow_change)
     strategy = request.strategy
     data: list[Splits] = []
     strategy.on_first(lambda: data.append(open_data(checked)))
@@ -69,8 +68,11 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
     found = Changes(changed)
     if checkpoint is not None:
         found = against(checkpoint.state.get("fingerprint"), checked, built, request.allowed.root)
+        if not is_as_written:  # by hand, or by a fault of the disk: the checkpoint knows what it was made with
+            changed = _changed(checkpoint.state["fingerprint"].get("config", {}), checked)
         found.config = changed
         with placed(checked):
+            refuse_inexact(changed, request.allow_change)
             refuse_inexact([(key, text, "another value") for key, text in found.outside], request.allow_change)
         found.refuse(request.allow_change, request.require_exact)
     if strategy.is_first:
@@ -118,6 +120,12 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         head += f"; {found.statement()}" if checkpoint else ", for it had no checkpoint yet"
         carry_out(run, Journal(run.journal, position["next_id"]), checked, built, request, signals, head)
     return built
+
+
+def _changed(before: Mapping[str, Any], checked: Checked) -> list[tuple[str, Any, Any]]:
+    # These hold what was chosen, and the configuration says auto: the fingerprint tells what became of them.
+    chosen = ("host.device", "host.threads", "host.memory_format")
+    return [change for change in differences(before, checked.complete) if change[0] not in chosen]
 
 
 def _tidy(run: RunFolder, console: Console) -> None:

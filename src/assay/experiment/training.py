@@ -199,6 +199,7 @@ def describe(run: RunFolder, checked: Checked, built: Built, request: Request) -
         known = read_json(run.measurements) if run.measurements.is_file() else {}  # of steps before a resume
         write_json(run.measurements, {**known, **measurements(built.trainer)})
         snapshot_code(request.allowed.root, run.code, tuple(file for file in files if file.is_file()))
+        run.seal()
 
 
 def _stamps(checked: Checked, request: Request) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.errors import ConfigError, Problem, StorageError
 from assay.utils.atomic import read_json, storing, write_json
+from assay.utils.digest import sha256_of
 from assay.utils.secrets import conceal
 
 __all__ = ["RunFolder", "find_run"]
@@ -82,6 +83,23 @@ class RunFolder:
             return dict(read_json(self.status))
         except FileNotFoundError:
             return {}
+
+    def seal(self) -> None:
+        """Keep the sums of the files that say what the run is: nobody but the run itself changes them."""
+        self.write_status("running", documents={path.name: sha256_of(path) for path in self._sealed()})
+
+    def unsealed(self) -> list[Path]:
+        """Those of these files that are not as the run wrote them."""
+        try:
+            sums = dict(self.read_status().get("documents", {}))
+        except (ValueError, TypeError):  # damaged: nothing is known of them
+            return []
+        return [
+            path for path in self._sealed() if path.is_file() and sums.get(path.name, "") not in ("", sha256_of(path))
+        ]
+
+    def _sealed(self) -> tuple[Path, ...]:
+        return self.config, self.origin, self.environment, self.transforms
 
     def read_config(self) -> dict[str, Any]:
         """

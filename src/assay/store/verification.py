@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections import defaultdict
@@ -73,6 +74,8 @@ def _documents(run: RunFolder) -> Check:
             check.faults.append(f"{path.name} cannot be read: {error.strerror}")
         except ValueError as error:
             check.faults.append(f"{path.name} is damaged: {error}")
+    with contextlib.suppress(OSError):  # told above
+        check.faults += [f"{path.name} is not as the run has written it" for path in run.unsealed()]
     state = held.get(run.status, {}).get("state", "running")
     if state not in (*FINAL, "running"):
         check.faults.append(f"{run.status.name} has the state {state!r}, expected running or one of {', '.join(FINAL)}")
