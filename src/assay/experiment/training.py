@@ -73,7 +73,9 @@ def start(request: Request) -> tuple[RunFolder, Built]:
         strategy.on_first(lambda: data.append(preflight(checked).data if request.preflight else open_data(checked)))
         built = build(checked, data[0] if data else None, strategy)
         folder, names = Path(config.folder), (config.project, config.name)
-        run = RunFolder(Path(strategy.on_first(lambda: str(RunFolder.create(folder, *names).path.absolute()))))
+        # Processes of other machines may stand elsewhere; alone, a run is named as its folder is in the configuration.
+        where = folder if strategy.size == 1 else folder.absolute()
+        run = RunFolder(Path(strategy.on_first(lambda: str(RunFolder.create(where, *names).path))))
         if not strategy.is_first:
             follow(run, checked, built, signals)
             return run, built
