@@ -58,7 +58,8 @@ def mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
 
 
 WRITING, FOLDER, SNAPSHOT = "trainer/checkpoint/writing.py", "trainer/checkpoint/folder.py", "trainer/snapshot.py"
-BASE, GRADIENTS = "trainer/base.py", "trainer/gradients.py"
+BASE, GRADIENTS, PARALLEL = "trainer/base.py", "trainer/gradients.py", "trainer/strategy/parallel.py"
+TOGETHER = ("tests/trainer/strategy/test_parallel.py", "-k", "2 or measurements")
 
 MUTANTS = [
     mutant("files are not synced", WRITING, "        os.fsync(descriptor)\n", "", *SAVES),
@@ -292,6 +293,20 @@ MUTANTS = [
             ),
         ),
         ("tests/experiment/test_training.py", "-k", "micro_batches"),
+    ),
+    mutant(
+        "a sample that several processes have counts for each of them",
+        PARALLEL,
+        "        return reading.void() if copies > 1 and self.rank else reading\n",
+        "        return reading\n",
+        *TOGETHER,
+    ),
+    mutant(
+        "the gradient is the mean of the processes' means",
+        BASE,
+        "            weight = weight_of(result, self.device) / copies\n",
+        "            weight = total / self.strategy.size\n",
+        *TOGETHER,
     ),
     mutant(
         "records that wait are lost with an error",

@@ -221,7 +221,9 @@ def test_measurements_are_those_of_scikit_learn_over_the_true_set(mine: Path, ti
             {"type": "torchmetrics.classification:MulticlassMatthewsCorrCoef"},
             {"type": "parts_of_mine:Median"},
         ],
+        # The last batch of the validation has one sample, which both processes have.
         "data.loader.args": {"batch_size": 43},
+        "data.split": {"validation": 2 * 43 + 1},
         "trainer.args": {"epochs": 1, "max_steps": 6},
         "logging": {"every": "1ep", "system": None},
     }
@@ -232,6 +234,7 @@ def test_measurements_are_those_of_scikit_learn_over_the_true_set(mine: Path, ti
     data = open_data(run._checked()).validation
     assert data is not None
     batches = list(data.batches(0))
+    assert [len(y) for _, y in batches] == [43, 43, 1]
     inputs, labels = torch.cat([x for x, _ in batches]), np.concatenate([y.numpy() for _, y in batches])
     with torch.no_grad():
         scores = run.model("last").double()(inputs.double()).numpy()
