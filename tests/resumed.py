@@ -242,6 +242,15 @@ class Own(DefaultTrainer):
         return result
 
 
+class Freezing(DefaultTrainer):
+    """Freezes the first layer at a step that is before the kills."""
+
+    def train_step(self, batch: Any) -> StepResult:
+        if self.progress.step == 4:
+            next(self.model.parameters()).requires_grad_(False)
+        return super().train_step(batch)
+
+
 class Adversarial(DefaultTrainer):
     """Two networks and two optimizers, one of them in a dict, with a scheduler of torch's."""
 

@@ -297,3 +297,17 @@ def test_a_configuration_in_the_run_folder_that_was_changed_by_hand_is_held_agai
         assay.train(resume=run.path, overrides=["trainer.args.max_steps=20"])
     assert f"{key}: " in capsys.readouterr().out
     assert run.unsealed() == []
+
+
+def test_a_journal_that_was_changed_behind_a_checkpoint_is_told_and_kept_in_the_record(
+    project: Path, tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = begun(tiny(FEW))
+    content = run.folder.journal.read_bytes()
+    at = content.index(b'"loss":') + 12
+    run.folder.journal.write_bytes(content[:at] + (b"1" if content[at : at + 1] != b"1" else b"2") + content[at + 1 :])
+    assay.train(resume=run.path, overrides=["trainer.args.epochs=2"], preflight=False)
+    words = "journal.jsonl was changed after step-00000005 was saved"
+    assert f"warning: {words}" in capsys.readouterr().out
+    assert any(words in fault for fault in told(run)["faults"])
+    assert words in run.folder.log.read_text()

@@ -58,7 +58,7 @@ def test_a_metric_with_any_state_goes_on_with_it(metric: Any) -> None:
     assert_resumes(config(metrics=[metric, "Accuracy"]))
 
 
-@pytest.mark.parametrize("trainer", ["Own", "Adversarial"])
+@pytest.mark.parametrize("trainer", ["Own", "Freezing", "Adversarial"])
 def test_a_trainer_of_ones_own_goes_on_with_what_it_keeps(trainer: str) -> None:
     kept = {"type": f"resumed:{trainer}", "args": {"epochs": 4}}
     assert_exact(config(trainer=kept), [Kill("the step is counted", 11), Kill("the step is counted", 3)], allow=ALLOW)

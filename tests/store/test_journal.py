@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import torch
 
 from assay.errors import StorageError
 from assay.store import journal as module
-from assay.store.journal import CUT, JOURNAL, Journal, cut, last_id, read
+from assay.store.journal import CUT, JOURNAL, Journal, cut, digest, last_id, read
 
 
 def _write(path: Path, count: int, start: int = 0) -> Journal:
@@ -183,6 +184,28 @@ while True:
     ids = _ids(path)
     assert ids == list(range(len(ids)))
     assert len(ids) > told
+
+
+def test_the_digest_is_that_of_the_file_however_often_it_is_asked_for(path: Path) -> None:
+    journal = Journal(path)
+    for step in range(5):
+        journal.append(phase="train", epoch=0, step=step, samples=step, values={"loss": 0.5})
+        assert journal.digest() == hashlib.sha256(path.read_bytes()).hexdigest()
+    journal.close()
+    assert Journal(path, 5).digest() == digest(path, path.stat().st_size)
+    assert digest(path, 10) == hashlib.sha256(path.read_bytes()[:10]).hexdigest()
+
+
+@pytest.mark.parametrize("what", ["moved", "removed", "another"])
+def test_a_journal_that_is_not_where_it_was_is_noticed_before_a_checkpoint_counts_on_it(path: Path, what: str) -> None:
+    journal = Journal(path)
+    journal.append(phase="train", epoch=0, step=1, samples=1, values={"loss": 0.5})
+    journal.sync()
+    path.rename(path.with_name("elsewhere")) if what == "moved" else path.unlink()
+    if what == "another":
+        path.write_text("")
+    with pytest.raises(StorageError, match="is gone or another file"):
+        journal.sync()
 
 
 def test_importing_the_journal_imports_no_torch() -> None:

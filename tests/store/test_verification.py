@@ -91,6 +91,10 @@ DAMAGES: dict[str, tuple[Callable[[RunFolder], object], str]] = {
         lambda r: edit(r.journal, lambda lines: lines[0].update(time=1.0)),
         "state.json names byte",
     ),
+    "digit": (
+        lambda r: edit(r.journal, lambda lines: lines[0]["values"].update(loss=lines[0]["values"]["loss"] * 1.0000001)),
+        "is not what it was when this was saved",
+    ),
     "media": (lambda r: next(r.media.iterdir()).unlink(), "media: media/"),
     "media out": (
         lambda r: edit(r.journal, lambda lines: lines[3].update(media={"x": {"kind": "text", "path": "../../x"}})),

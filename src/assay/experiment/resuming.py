@@ -22,7 +22,7 @@ from assay.experiment.fingerprint import fingerprint, holds_same, outside_values
 from assay.experiment.following import follow
 from assay.experiment.training import Request, carry_out, describe, ending
 from assay.store.environment import changed_code
-from assay.store.journal import Journal, cut
+from assay.store.journal import Journal, cut, digest
 from assay.store.lock import Lock
 from assay.store.run_folder import RunFolder
 from assay.trainer import snapshot
@@ -77,6 +77,11 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         found.refuse(request.allow_change, request.require_exact)
     if strategy.is_first:
         _tidy(run, request.console)
+    if checkpoint is not None and strategy.is_first and _journal_differs(run, checkpoint.state):
+        faults.append(
+            f"{run.journal.name} was changed after {checkpoint.path.name} was saved, so its records may not be what "
+            f"was measured; see: assay verify {run.path}"
+        )
     for line in (*found.lines(), *(f"warning: {fault}" for fault in faults)):
         request.console.print(line, markup=False, highlight=False, soft_wrap=True)
     position = {"offset": 0, "next_id": 0}
@@ -109,8 +114,10 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         return built
     cut(run.path, position["offset"], position["next_id"])
     step, level = trainer.progress.step, found.level or "none"
-    entry = {"time": time.time(), "step": step, "level": level, "differences": found.lines()}
+    entry = {"time": time.time(), "step": step, "level": level, "differences": found.lines(), "faults": faults}
     run.write_status("running", reason="", resumed=[*run.read_status().get("resumed", []), entry])
+    for fault in faults:
+        run.write_log(f"warning: {fault}")
     run.write_log(f"resumed at step {step}: {found.statement()}")
     with ending(run):
         if found.code and checkpoint is not None:
@@ -189,6 +196,15 @@ def keep_code(run: RunFolder, name: str) -> None:
     kept = run.path / f"code.until-{name}"
     if run.code.is_dir() and not kept.exists():
         run.code.rename(kept)
+
+
+def _journal_differs(run: RunFolder, state: Mapping[str, Any]) -> bool:
+    """Whether the part of the journal that stays is not what it was when the checkpoint was saved."""
+    position = state.get("journal", {})
+    try:
+        return bool(digest(run.journal, position["offset"]) != position["sha256"])
+    except (OSError, KeyError, TypeError):  # told by `journal_position` and `cut`
+        return False
 
 
 def journal_position(state: Mapping[str, Any]) -> dict[str, int]:

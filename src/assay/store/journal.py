@@ -10,6 +10,7 @@ keeps what it cut in `journal.cut.jsonl`.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import math
 import os
 import time as clock
@@ -24,12 +25,13 @@ import orjson
 from assay.errors import StorageError, room
 from assay.utils.atomic import fsync_folder, read_json, write_json
 
-__all__ = ["CUT", "JOURNAL", "Journal", "Record", "cut", "encoded", "last_id", "read"]
+__all__ = ["CUT", "JOURNAL", "Journal", "Record", "cut", "digest", "encoded", "last_id", "read"]
 
 JOURNAL = "journal.jsonl"
 CUT = "journal.cut.jsonl"
 
 _BLOCK = 1 << 16
+_PART = 1 << 20  # bytes that are summed at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Journal:
         except OSError as error:
             raise StorageError.writing(path, error) from error
         self._next_id = max(next_id, last + 1)
+        self._hash, self._hashed = hashlib.sha256(), 0
 
     @property
     def next_id(self) -> int:
@@ -115,6 +118,23 @@ class Journal:
     def offset(self) -> int:
         """Bytes written so far: where a resume from now would cut."""
         return self._offset
+
+    def digest(self) -> str:
+        """SHA-256 of all that was written so far: a checkpoint keeps it, so that a digit that flips later is found.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
+        try:
+            while self._hashed < self._offset:
+                part = os.pread(self._descriptor, min(_PART, self._offset - self._hashed), self._hashed)
+                if not part:
+                    break  # somebody has cut it
+                self._hash.update(part)
+                self._hashed += len(part)
+        except OSError as error:
+            raise StorageError.writing(self.path, error) from error
+        return self._hash.hexdigest()
 
     def append(
         self,
@@ -186,8 +206,15 @@ class Journal:
         """
         try:
             os.fsync(self._descriptor)
+            held = os.fstat(self._descriptor)
+            is_there = self.path.is_file() and os.path.samestat(held, self.path.stat())
         except OSError as error:
             raise StorageError.writing(self.path, error) from error
+        if not is_there:
+            raise StorageError(
+                f"{self.path} is gone or another file: the run folder was moved or removed while the run went on",
+                hint="put it back where it was, and resume the run",
+            )
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -224,6 +251,20 @@ def last_id(path: Path) -> int:
         return -1
     with path.open("rb") as stream:
         return sound_end(stream.fileno())[1]
+
+
+def digest(path: Path, size: int) -> str:
+    """SHA-256 of the first `size` bytes of a journal, as `Journal.digest` gave it when it was as long.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = hashlib.sha256()
+    with path.open("rb") as stream:
+        while size > 0 and (part := stream.read(min(_PART, size))):
+            found.update(part)
+            size -= len(part)
+    return found.hexdigest()
 
 
 def cut(folder: Path, offset: int, next_id: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from assay.errors import CheckpointError
-from assay.store.journal import CUT, Record
+from assay.store.journal import CUT, JOURNAL, Record, digest
 from assay.store.lock import is_held
 from assay.store.manifest import STATE, DamagedError, checkpoints, place, verified
 from assay.store.run_folder import FINAL, RunFolder
@@ -139,6 +139,10 @@ def _place_in(journal: _Journal, path: Path, has_state: bool) -> Iterator[str]:
     except (OSError, ValueError, KeyError, TypeError):
         yield f"{STATE} does not say where the journal ended"
         return
+    with contextlib.suppress(OSError):  # told elsewhere
+        expected = position.get("sha256")  # type: ignore[union-attr]  # a dictionary, as it was read above
+        if expected is not None and digest(path.parents[1] / JOURNAL, offset) != expected:
+            yield f"the journal up to byte {offset} is not what it was when this was saved"
     if journal.ends.get(offset) != number:
         held = journal.ends.get(offset)
         where = "where no line of the journal ends" if held is None else f"where record {held} follows"

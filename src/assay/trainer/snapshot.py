@@ -58,6 +58,7 @@ def _taken(trainer: BaseTrainer, followed: Attributes) -> tuple[dict[str, Any], 
         "metrics": {phase: sums.state_dict() for phase, sums in trainer.metrics.items() if phase in ("train", "batch")},
         "own": {name: _state_of(part, trainer, name) for name, part in parts_with_state(trainer).items()},
         "attributes": attributes,
+        "trains": {name: parameter.requires_grad for name, parameter in trainer.model.named_parameters()},
         "generator": torch.get_rng_state(),
         # Not in state.json: JSON has no NaN, and a monitored value may be one.
         "progress": trainer.progress.state_dict(),
@@ -128,6 +129,8 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
         batches = len(trainer.parts.train_data)
         raise ValueError(f"it stands behind batch {trainer.progress.batch} of an epoch of {batches}")
     trainer.monitor.load_state_dict(training["monitor"])
+    for name, parameter in trainer.model.named_parameters():  # layers may thaw and freeze as the training goes on
+        parameter.requires_grad_(training["trains"][name])
     trainer.followed.restore(trainer, state["attributes"])
     # The generators last: what is called above may draw.
     torch.set_rng_state(state["generator"].cpu())

@@ -227,7 +227,11 @@ class Writer:
         facts["monitor"] = f"{monitor.direction} {monitor.name}"
         try:
             self.journal.sync()
-            state["journal"] = {"offset": self.journal.offset, "next_id": self.journal.next_id}
+            state["journal"] = {
+                "offset": self.journal.offset,
+                "next_id": self.journal.next_id,
+                "sha256": self.journal.digest(),
+            }
             self.checkpoints.save(progress.step, tensors, state, value if judged else None, best=best, **facts)
         except StorageError as error:
             self._refused += 1

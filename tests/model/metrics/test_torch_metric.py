@@ -126,3 +126,14 @@ def test_a_curve_is_refused_before_anything_is_measured(name):
 def test_what_is_no_metric_is_refused():
     with pytest.raises(ConfigError, match="is not a metric"):
         as_metric(torch.nn.Linear(1, 1), "Linear")
+
+
+def test_torchmetrics_never_waits_for_other_processes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first process makes the preflight: what waits for the others there waits for ever."""
+    metric = TorchMetric(torchmetrics.classification.MulticlassAUROC(num_classes=3))
+    metric.update(torch.eye(3), torch.arange(3))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "barrier", lambda *_, **__: pytest.fail("it waits"))
+    monkeypatch.setattr(torch.distributed, "all_gather", lambda *_, **__: pytest.fail("it waits"))
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda *_: pytest.fail("it counts the others"))
+    assert float(metric.compute()) == 1.0

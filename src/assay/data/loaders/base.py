@@ -273,7 +273,7 @@ class BaseLoader(DataLoader[Any]):
         for process in workers:
             if process.sentinel in dying:
                 process.join(1)  # its end of a pipe closes before its exit code is known
-        ended = [(worker, process) for worker, process in enumerate(workers) if process.exitcode]
+        ended = [(worker, process) for worker, process in enumerate(workers) if process.exitcode is not None]
         self._processes = list(workers)
         self.close()  # the dead may hold a lock that the living would wait for
         for worker, process in ended:

@@ -19,6 +19,10 @@ from assay.model.metrics.names import snake_case
 __all__ = ["TorchMetric", "recorded_name"]
 
 
+def _never() -> bool:
+    return False
+
+
 class TorchMetric(BaseMetric):
     """Any `torchmetrics.Metric`. Its states are saved; the inputs are checked on the first batch only.
 
@@ -50,6 +54,7 @@ class TorchMetric(BaseMetric):
             part.persistent(True)
             # What several processes saw is put together by `merged`, at moments that all of them know.
             part.sync_on_compute = part.dist_sync_on_step = False
+            part.distributed_available_fn = _never  # the flag above is read when a metric is made
         # torch has no annotations on this one.
         self.register_load_state_dict_post_hook(TorchMetric._to_own_device)  # type: ignore[no-untyped-call]
 
