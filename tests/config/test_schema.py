@@ -85,7 +85,7 @@ def test_the_whole_of_it_is_json_and_gives_itself_again() -> None:
         ({"host": {"device": "gpu"}}, ("host", "device")),
         ({"host": {"precision": "fp16"}}, ("host", "precision")),
         ({"host": {"threads": 0}}, ("host", "threads")),
-        ({"host": {"strategy": "ddp"}}, ("host", "strategy")),
+        ({"host": {"strategy": "dp"}}, ("host", "strategy")),
         ({"host": {"deterministic": 1}}, ("host", "deterministic")),
         ({"model": {"type": "A", "arg": {}}}, ("model", "arg")),
         ({"model": {"args": {}}}, ("model", "type")),

@@ -192,7 +192,7 @@ def test_the_model_sees_the_same_pictures_in_the_same_order_for_any_number_of_wo
 
 
 def test_killing_the_courier_changes_nothing_and_another_completes_the_rest(project: Path, tiny: Tiny) -> None:
-    (project / "killing.py").write_text(
+    (project / "dying.py").write_text(
         "import os, signal, time\n"
         "from pathlib import Path\n"
         "from assay.trainer.default import DefaultTrainer\n"
@@ -210,7 +210,7 @@ def test_killing_the_courier_changes_nothing_and_another_completes_the_rest(proj
     )
     config = tiny({"loggers": ["TensorBoardLogger"], "logging": {"every": "1ba"}})
     quiet = assay.train({**config, "loggers": []}, quiet=True)
-    config["trainer"]["type"] = "killing:Killing"
+    config["trainer"]["type"] = "dying:Killing"
     run = assay.train(config, quiet=True)
     assert run.status["state"] == "completed"
     one, two = (torch.load(r.folder.checkpoints / "last" / "model.pt", weights_only=True) for r in (quiet, run))
