@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, ClassVar
@@ -70,32 +72,44 @@ def config(workers: int) -> dict[str, Any]:
     return made
 
 
-@pytest.fixture(scope="module")
-def whole() -> dict[str, Any]:
-    with _memory() as base:
-        parts = {"dataset": Faulty, "model": Net}
-        assert in_child(lambda: train(config(0), base, **parts), base / "log") == 0, (base / "log").read_text()
-        return {key: value for key, value in outcome(base).items() if key not in OWN}
+@dataclass(frozen=True)
+class Wrong:
+    """What goes wrong: in reading sample 13 for the `after`-th time, or in the model."""
 
+    data: str = ""
+    after: int = 0
+    model: str = ""
 
-def ended(base: Path, workers: int) -> tuple[int, str]:
-    """The exit code of a training in which something is wrong, and what it said."""
+    def training(self, base: Path, workers: int = 0, run: Path | None = None) -> None:
+        Faulty.how, Faulty.after, Net.how = self.data, self.after, self.model
+        train({} if run else config(workers), base, run, dataset=Faulty, model=Net)
 
-    def run() -> None:
+    def failing(self, base: Path, workers: int) -> None:
+        """Ends with the error's exit code, and says what it says."""
         try:
-            train(config(workers), base, dataset=Faulty, model=Net)
+            self.training(base, workers)
         except AssayError as error:
             os.write(1, f"{error}\n".encode())
             os._exit(error.exit_code)
 
-    return in_child(run, base / "log"), (base / "log").read_text()
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Any]:
+    with _memory() as base:
+        assert in_child(partial(Wrong().training, base), base / "log") == 0, (base / "log").read_text()
+        return {key: value for key, value in outcome(base).items() if key not in OWN}
+
+
+def ended(wrong: Wrong, base: Path, workers: int) -> tuple[int, str]:
+    """The exit code of a training in which something is wrong, and what it said."""
+    return in_child(partial(wrong.failing, base, workers), base / "log"), (base / "log").read_text()
 
 
 def goes_on(base: Path, whole: dict[str, Any]) -> None:
     run = launched(base)
     assert run is not None
     assert RunFolder(run).read_status()["state"] in ("failed", "interrupted")
-    code = in_child(lambda: train({}, base, run, dataset=Faulty, model=Net), base / "log")
+    code = in_child(partial(Wrong().training, base, run=run), base / "log")
     assert code == 0, (base / "log").read_text()[-3000:]
     found = outcome(base)
     assert [key for key in whole if found[key] != whole[key]] == []
@@ -117,26 +131,20 @@ def goes_on(base: Path, whole: dict[str, Any]) -> None:
 )
 @pytest.mark.parametrize("after", [0, 1])
 def test_what_goes_wrong_in_loading_is_told_with_the_samples_and_costs_no_more_than_the_steps_since_the_save(
-    monkeypatch: pytest.MonkeyPatch, whole: dict[str, Any], how: str, workers: int, code: int, told: str, after: int
+    whole: dict[str, Any], how: str, workers: int, code: int, told: str, after: int
 ) -> None:
     with _memory() as base:
-        monkeypatch.setattr(Faulty, "how", how)
-        monkeypatch.setattr(Faulty, "after", after)
-        found, said = ended(base, workers)
+        found, said = ended(Wrong(how, after), base, workers)
         assert (found, told in said) == (code, True), said[-2000:]
         assert "Faulty" in said or code == 8
-        monkeypatch.setattr(Faulty, "how", "")
         goes_on(base, whole)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "code"), [("index", 2), ("leaves", 2), ("interrupts", 130)])
 def test_whatever_a_component_raises_the_run_has_a_final_status_and_goes_on(
-    monkeypatch: pytest.MonkeyPatch, whole: dict[str, Any], how: str, code: int
+    whole: dict[str, Any], how: str, code: int
 ) -> None:
     with _memory() as base:
-        monkeypatch.setattr(Net, "how", how)
-        monkeypatch.setattr(Net, "calls", 0)
-        assert ended(base, 0)[0] == code
-        monkeypatch.setattr(Net, "how", "")
+        assert ended(Wrong(model=how), base, 0)[0] == code
         goes_on(base, whole)

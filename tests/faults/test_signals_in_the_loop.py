@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +43,29 @@ def whole() -> Whole:
     return counts, {key: value for key, value in expected.items() if key not in OWN}
 
 
+def signalled(base: Path, phase: str, number: int, signals: tuple[int, ...]) -> None:
+    """Train; get the signals when `phase` is reached for the `number`-th time (from 0)."""
+    seen = iter(range(1 << 20))
+
+    def reached() -> None:
+        if next(seen) == number:
+            for sent in signals:
+                os.kill(os.getpid(), sent)
+
+    _wrap(PHASES[phase], reached, None)
+    try:
+        train(CONFIG, base, allow=["tasks"])
+    except Interrupted as error:
+        os._exit(error.exit_code)
+
+
 def stopped(base: Path, phase: str, number: int, signals: tuple[int, ...]) -> int:
-    """Train; get the signals when `phase` is reached for the `number`-th time (from 0); the exit code."""
-
-    def run() -> None:
-        seen = iter(range(1 << 20))
-
-        def reached() -> None:
-            if next(seen) == number:
-                for sent in signals:
-                    os.kill(os.getpid(), sent)
-
-        _wrap(PHASES[phase], reached, None)
-        try:
-            train(CONFIG, base, allow=["tasks"])
-        except Interrupted as error:
-            os._exit(error.exit_code)
-
-    return in_child(run, base / "child.log")
+    """The exit code of it."""
+    return in_child(functools.partial(signalled, base, phase, number, signals), base / "child.log")
 
 
 def goes_on(base: Path, run: Path, whole: Whole) -> None:
-    code = in_child(lambda: train(CONFIG, base, run, allow=["tasks"]), base / "child.log")
+    code = in_child(functools.partial(train, CONFIG, base, run, allow=["tasks"]), base / "child.log")
     assert code == 0, (base / "child.log").read_text()[-3000:]
     found = outcome(base)
     assert [key for key, value in whole[1].items() if found[key] != value] == []
@@ -105,35 +107,34 @@ def test_two_signals_end_the_process_at_once_and_the_run_goes_on(phase: str, who
         goes_on(base, run, whole)
 
 
+def long_step(base: Path) -> None:
+    """Train, with an operation of torch in a step that takes seconds."""
+    step = DefaultTrainer.train_step
+
+    def long(self: DefaultTrainer, batch: Any) -> Any:
+        if self.progress.step == 8:
+            square = torch.rand(3000, 3000)
+            (base / "in the operation").write_text(str(os.getpid()))
+            torch.linalg.svd(square)
+            (base / "after the operation").touch()
+        return step(self, batch)
+
+    DefaultTrainer.train_step = long  # type: ignore[method-assign]
+    train(CONFIG, base, allow=["tasks"])
+
+
 @pytest.mark.slow
 def test_a_second_signal_ends_the_process_inside_an_operation_of_torch(whole: Whole) -> None:
     """Python's own handlers would wait for its end."""
-    with _memory() as base:
-
-        def run() -> None:
-            step = DefaultTrainer.train_step
-
-            def long(self: DefaultTrainer, batch: Any) -> Any:
-                if self.progress.step == 8:
-                    square = torch.rand(3000, 3000)
-                    (base / "in the operation").touch()
-                    torch.linalg.svd(square)
-                    (base / "after the operation").touch()
-                return step(self, batch)
-
-            DefaultTrainer.train_step = long  # type: ignore[method-assign]
-            train(CONFIG, base, allow=["tasks"])
-
-        in_child(lambda: None, base / "child.log")
-        child = os.fork()
-        if child == 0:
-            os._exit(in_child(run, base / "child.log"))
-        pid = wait_for(lambda: (base / "in the operation").exists() and child_of(child))
+    with _memory() as base, ThreadPoolExecutor(1) as threads:
+        code = threads.submit(in_child, functools.partial(long_step, base), base / "child.log")
+        place = base / "in the operation"
+        pid = int(wait_for(lambda: place.exists() and place.read_text()))
         time.sleep(0.5)
         os.kill(pid, signal.SIGTERM)
         time.sleep(0.5)
         os.kill(pid, signal.SIGTERM)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 143
+        assert code.result() == 143
         assert not (base / "after the operation").exists()
         assert "step-00000007 is the last checkpoint" in (base / "child.log").read_text()
         run_folder = launched(base)
@@ -148,11 +149,6 @@ def wait_for(found: Callable[[], Any]) -> Any:
             return value
         time.sleep(0.05)
     raise AssertionError("it never came")
-
-
-def child_of(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(children[0]) if children else 0
 
 
 PART = """
