@@ -7,21 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.cli.training import Allow, ConfigArgument, ConfigOption, Overrides
+
 __all__ = ["check"]
 
 
 def check(
-    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="JSON or YAML.", show_default=False)] = None,
-    config_option: Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one value; may be repeated.")
-    ] = None,
+    config: ConfigArgument = None,
+    config_option: ConfigOption = None,
+    overrides: Overrides = None,
     explain: Annotated[
         str | None, typer.Option(metavar="KEY", help="Say where a value comes from and what it means.")
     ] = None,
-    allow: Annotated[
-        list[str] | None, typer.Option("--allow", metavar="PACKAGE", help="A package that components may come from.")
-    ] = None,
+    allow: Allow = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Say all that is wrong with a configuration; or how large the run is, and what it will do.

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from assay.cli.training import Allow
+from assay.cli.training import Allow, ConfigArgument, ConfigOption, Overrides
 
 __all__ = ["resume_check"]
 
 
 def resume_check(
-    file: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="JSON or YAML.", show_default=False)] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one value; may be repeated.")
-    ] = None,
+    file: ConfigArgument = None,
+    config: ConfigOption = None,
+    overrides: Overrides = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Updates; default: two epochs, from 12 to 40.", show_default=False)
     ] = None,

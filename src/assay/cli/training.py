@@ -10,17 +10,20 @@ import typer
 
 __all__ = ["test", "train"]
 
+ConfigArgument = Annotated[Path | None, typer.Argument(metavar="CONFIG", help="JSON or YAML.", show_default=False)]
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one value; may be repeated.")
+]
 Allow = Annotated[
     list[str] | None, typer.Option("--allow", metavar="PACKAGE", help="A package that components may come from.")
 ]
 
 
 def train(
-    file: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="JSON or YAML.", show_default=False)] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one value; may be repeated.")
-    ] = None,
+    file: ConfigArgument = None,
+    config: ConfigOption = None,
+    overrides: Overrides = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="RUN", help="Go on from the newest checkpoint of a run.")
     ] = None,

@@ -16,9 +16,8 @@ from assay.experiment.layers import first_line
 from assay.store.run_folder import RunFolder
 from assay.trainer import snapshot
 from assay.trainer.base import BaseTrainer
-from assay.trainer.batches import split_batch
+from assay.trainer.batches import split_batch, tensors_of
 from assay.trainer.checkpoint import Checkpoints
-from assay.trainer.guard import samples_of
 from assay.utils.devices import seed_generators
 from assay.utils.seeds import derive
 
@@ -50,7 +49,7 @@ def failed_step(error: BaseException, trainer: BaseTrainer) -> FailedStep | None
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     codes = {frame.f_code: frame for frame in frames}
     if type(trainer).update.__code__ in codes:
-        rows = samples_of(trainer, progress.epoch, progress.batch)
+        rows = trainer.parts.train_data.rows(progress.epoch, progress.batch)
         return FailedStep("train", progress.step, progress.epoch, progress.batch, rows)
     evaluating = codes.get(BaseTrainer.evaluate.__code__)
     if evaluating is None or type(trainer).evaluate_step.__code__ not in codes:
@@ -113,10 +112,10 @@ def first_bad(trainer: BaseTrainer, at: FailedStep) -> str:
         if not at.step:
             return f"weight {bad[0]}, from the beginning"
         epoch, batch = (at.epoch, at.batch - 1) if at.batch else (at.epoch - 1, len(trainer.parts.train_data) - 1)
-        rows = samples_of(trainer, epoch, batch)
+        rows = trainer.parts.train_data.rows(epoch, batch)
         listed = ", ".join(map(str, rows[:8])) + (", …" if rows[8:] else "")
         return f"weight {bad[0]}, by the update of step {at.step - 1} (samples {listed}) or one before"
-    rows = sorted({row for leaf in _tensors(trainer.last_batch) for row in _bad_rows(leaf)})
+    rows = sorted({row for leaf in tensors_of(trainer.last_batch) for row in _bad_rows(leaf)})
     if rows:
         named = [str(at.samples[row]) for row in rows if row < len(at.samples)]
         return f"the input, in sample{'s' if len(named) > 1 else ''} {', '.join(named[:8])}"
@@ -145,17 +144,6 @@ def first_bad(trainer: BaseTrainer, at: FailedStep) -> str:
 def _named(frames: list[Any]) -> Iterator[tuple[Any, str]]:
     for frame in frames:
         yield frame, frame.f_code.co_name
-
-
-def _tensors(batch: Any) -> Iterator[Tensor]:
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, dict):
-        for value in batch.values():
-            yield from _tensors(value)
-    elif isinstance(batch, tuple | list):
-        for value in batch:
-            yield from _tensors(value)
 
 
 def _bad_rows(leaf: Tensor) -> list[int]:

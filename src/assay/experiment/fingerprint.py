@@ -27,7 +27,7 @@ __all__ = ["fingerprint", "holds_same", "outside_values"]
 
 
 def fingerprint(checked: Checked, built: Built, root: Path) -> dict[str, dict[str, Any]]:
-    """Plain values by group: `config` (as written), `software`, `machine`, `arithmetic`, `code`, `data`, `outside`."""
+    """Plain values by group: `software`, `machine`, `arithmetic`, `code`, `data` and `outside`."""
     device = built.trainer.device
     machine = {"device": device.type}
     if device.type == "cuda":
@@ -41,7 +41,6 @@ def fingerprint(checked: Checked, built: Built, root: Path) -> dict[str, dict[st
     loaders = {"train": built.data.train, "validation": built.data.validation, "test": built.data.test}
     known: dict[int, str] = {}
     return {
-        "config": checked.complete,
         "software": software,
         "machine": machine,
         "arithmetic": {

@@ -68,7 +68,8 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
     found = Changes(changed)
     if checkpoint is not None:
         found = against(checkpoint.state.get("fingerprint"), checked, built, request.allowed.root)
-        if not is_as_written:  # by hand, or by a fault of the disk: the checkpoint knows what it was made with
+        if not (is_as_written or found.unknown):
+            # Changed by hand, or by a fault of the disk: the checkpoint knows what it was made with.
             changed = _changed(checkpoint.state["fingerprint"].get("config", {}), checked)
         found.config = changed
         with placed(checked):

@@ -130,7 +130,7 @@ def carry_out(
     settings = (config.logging, config.checkpoints)
     labels = tuple(built.data.info.class_names)
     writer = Writer(run, journal, checkpoints, settings, display, signals, labels)
-    writer.fingerprint = built.fingerprint
+    writer.fingerprint = {"config": checked.complete, **built.fingerprint}
     loaders = [loader for loader in (built.data.train, built.data.validation, built.data.test) if loader is not None]
     for loader in loaders:
         loader.tell = display.note

@@ -14,7 +14,7 @@ from assay.errors import NonFiniteError
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
 
-__all__ = ["Flag", "refuse_gradient", "refuse_loss", "refuse_rates", "require_finite", "samples_of"]
+__all__ = ["Flag", "refuse_gradient", "refuse_loss", "refuse_rates", "require_finite"]
 
 # Where float16 overflows at a scale as small as this one, no scale will help.
 _LEAST_SCALE = 2.0**-24
@@ -91,11 +91,6 @@ def require_finite(trainer: BaseTrainer) -> None:
         _refuse(trainer, "the gradient is not finite", _first_bad_gradient(trainer), since)
 
 
-def samples_of(trainer: BaseTrainer, epoch: int, batch: int) -> list[int]:
-    """The indices in the dataset of the samples that this process has of a batch of training."""
-    return trainer.parts.train_data.rows(epoch, batch)
-
-
 def _refuse(
     trainer: BaseTrainer, what: str, where: str = "", then: str = "the update was not made", updates: int = 0
 ) -> NoReturn:
@@ -104,7 +99,7 @@ def _refuse(
     epoch, batch, step = progress.epoch, progress.batch, progress.step - updates
     if updates:
         epoch, batch = divmod(step, len(trainer.parts.train_data))
-    rows = samples_of(trainer, epoch, batch)
+    rows = trainer.parts.train_data.rows(epoch, batch)
     raise NonFiniteError(
         f"{what} at step {step} (epoch {epoch}, batch {batch}); {then}",
         where=where,

@@ -8,17 +8,17 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import torch
-from torch import Tensor
 
 from assay.errors import room
 from assay.store.manifest import MANIFEST, STATE, encoded
+from assay.trainer.batches import tensors_of
 from assay.utils.atomic import fsync_folder
 
 __all__ = ["NoRoomError", "publish", "size_of"]
@@ -103,19 +103,8 @@ def size_of(tensors: Any) -> int:
     """Bytes that the files will have, about: every storage once, and what is written beside it."""
     storages = {}
     count = 0
-    for tensor in _tensors(tensors):
+    for tensor in tensors_of(tensors):
         count += 1
         storage = tensor.untyped_storage()
         storages[storage.data_ptr() or id(tensor)] = storage.nbytes()
     return sum(storages.values()) + 400 * count + 4096
-
-
-def _tensors(held: Any) -> Iterator[Tensor]:
-    if isinstance(held, Tensor):
-        yield held
-    elif isinstance(held, Mapping):
-        for part in held.values():
-            yield from _tensors(part)
-    elif isinstance(held, list | tuple):
-        for part in held:
-            yield from _tensors(part)
