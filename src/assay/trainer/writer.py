@@ -30,7 +30,7 @@ from assay.trainer.finite import not_finite
 from assay.trainer.guard import require_finite
 from assay.trainer.measured import measurements
 from assay.trainer.media import write_histograms, write_images, write_matrix
-from assay.trainer.recorder import Recorder
+from assay.trainer.recorder import Recorder, by_name
 from assay.trainer.signals import Signals, named
 from assay.trainer.state import Progress, due
 from assay.utils.atomic import read_json, storing, write_json
@@ -91,14 +91,13 @@ class Writer:
         if window is not None:
             progress = trainer.progress
             is_due = due(self.logging.every, progress, False)
-            alone = is_due and len(readings) == 1 and window.is_empty_sum
-            if alone and window.reads and not progress.attached:
+            if is_due and len(readings) == 1 and window.is_free and not window.count and not progress.attached:
                 self.recorder.step(progress, readings[0], learning_rates(trainer))
             else:
                 for reading in readings:
                     window.add(reading)
                 if is_due:
-                    values = window.merged().scalars() | learning_rates(trainer)
+                    values = window.merged().scalars() | by_name(learning_rates(trainer))
                     media = trainer.attachments.take(progress.attached, "batch")
                     self.recorder.record("batch", progress, values, media, on_host=window.reads)
                     window.reset()
@@ -126,7 +125,7 @@ class Writer:
         progress = at or trainer.progress
         scalars: dict[str, Tensor | float] = dict(metrics.scalars())
         if phase == "train":
-            scalars |= learning_rates(trainer)
+            scalars |= by_name(learning_rates(trainer))
         values = read_numbers(scalars)
         if phase == "train" and not math.isfinite(values["loss"]):
             raise NonFiniteError(
@@ -317,12 +316,10 @@ class Writer:
         return media | trainer.attachments.take(trainer.progress.attached, phase)
 
 
-def learning_rates(trainer: BaseTrainer) -> dict[str, Tensor | float]:
-    """The rates that the last update used: `learning_rate`, or one of each group."""
-    groups = trainer.optimizer.param_groups
-    if len(groups) == 1:
-        return {"learning_rate": _rate(groups[0]["lr"])}
-    return {f"learning_rate/{number}": _rate(group["lr"]) for number, group in enumerate(groups)}
+def learning_rates(trainer: BaseTrainer) -> list[Tensor | float]:
+    """The rates that the last update used, one of each group."""
+    rates = [group["lr"] for group in trainer.optimizer.param_groups]
+    return [rate if type(rate) is float else _rate(rate) for rate in rates]
 
 
 def _rate(rate: Tensor | float) -> Tensor | float:

@@ -62,6 +62,8 @@ class MetricSet:
         self._others = {name: metric for name, metric in self.metrics.items() if not metric.is_mean}
         self.gather = gather
         self._together = gather is not None and any(not metric.is_additive for metric in self._others.values())
+        self.is_free = self.reads and not self._others and gather is None
+        """Whether a window of one step has measured what its reading says, and need not be told of it."""
         self._known: set[str] = set()
         self.reset()
 
@@ -121,11 +123,6 @@ class MetricSet:
                     if not seen.is_void:
                         metric.observe(seen.output, seen.target, seen.count)
         self.count += reading.count
-
-    @property
-    def is_empty_sum(self) -> bool:
-        """Whether a step that is added now has measured what its reading says: nothing before it, nothing but means."""
-        return not self.count and not self._others and self.gather is None
 
     def merged(self) -> MetricSet:
         """What all processes have measured together; all of them call it at the same moment."""
