@@ -203,4 +203,4 @@ def test_a_rate_that_is_a_tensor_is_read_when_it_is_used() -> None:
     trainer: Any = SimpleNamespace(optimizer=torch.optim.SGD(parameters, lr=rate))
     rates = learning_rates(trainer)
     rate.fill_(0.5)
-    assert rates == {"learning_rate/0": 0.1, "learning_rate/1": 0.1}
+    assert rates == [0.1, 0.1]
