@@ -8,7 +8,7 @@ AssayError                  70  a bug in assay, when nothing more exact fits
 +-- StorageError             6  the disk is full, read-only, or refuses to write
 +-- RunBusyError             7  another process holds the run, or the run is finished
 +-- MemoryExhaustedError     8  the device is out of memory
-+-- Interrupted        130/143  a signal asked the run to stop; it was saved
++-- Interrupted    129/130/143  a signal asked the run to stop; it was saved
 +-- RankLostError          137  another process of the same training was killed, or its machine is gone
 """
 
@@ -206,7 +206,7 @@ class MemoryExhaustedError(AssayError):
 
 
 class Interrupted(AssayError):
-    """A signal stopped the run after its state was saved; `signal` is 2 (SIGINT) or 15 (SIGTERM)."""
+    """A signal stopped the run after its state was saved; `signal` is its number, such as 2 (SIGINT)."""
 
     exit_code = 130
     signal = 2
@@ -215,7 +215,8 @@ class Interrupted(AssayError):
     def by(cls, signal: int, message: str, hint: str = "") -> Interrupted:
         error = cls(message, hint=hint)
         error.signal = signal
-        error.exit_code = 130 if signal == 2 else 143  # SIGUSR1 too is a scheduler that wants the machine back
+        # SIGUSR1 too is a scheduler that wants the machine back.
+        error.exit_code = {1: 129, 2: 130}.get(signal, 143)
         return error
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ import pytest
 import assay
 from assay.cli import main
 from assay.store.run_folder import RunFolder
+from assay.trainer.default import DefaultTrainer
 
 Tiny = Callable[..., dict[str, Any]]
 Command = Callable[..., tuple[int, str, str]]
@@ -177,6 +180,28 @@ def test_listing_and_importing_do_not_import_torch(project: Path) -> None:
         "assert not {'torch', 'numpy', 'torchvision'} & set(sys.modules), sorted(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_assay_is_a_module_that_can_be_run(project: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "assay", "rums"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no command 'rums'")
+
+
+def test_what_was_asked_for_is_no_error(
+    project: Path, tiny: Tiny, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(trainer: DefaultTrainer, batch: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return usual(trainer, batch)
+
+    usual = DefaultTrainer.train_step
+    monkeypatch.setattr(DefaultTrainer, "train_step", step)
+    code, _, told = command("train", write(tiny()), "--no-preflight")
+    assert code == 129
+    assert told.startswith(
+        "\nstopping after this step (again to stop now)\nstopped by signal 1 (SIGHUP) after step 1; "
+    )
 
 
 def test_train_py_is_assay_train(project: Path, tiny: Tiny) -> None:

@@ -46,32 +46,34 @@ def train(
     from assay.errors import ConfigError, Problem
     from assay.experiment import api
     from assay.utils.distributed import place
+    from assay.utils.streams import enduring
 
     config = config or file
     if config is None and resume is None:
         problem = Problem("give a configuration, or a run to resume", hint="--config=configs/runs/default.json")
         raise ConfigError.of(problem)
 
-    try:
-        run = api.train(
-            config,
-            resume=resume,
-            overrides=overrides or (),
-            allow=allow or (),
-            allow_change=allow_change or (),
-            require_exact=require_exact,
-            preflight=preflight,
-            quiet=quiet,
-        )
-    finally:
-        # Python goes through all objects of torch several times before it ends, which takes up to three seconds of the
-        # ten that a run has after its last step. Once is enough: what is left then lives as long as the process.
-        gc.collect()
-        gc.freeze()
-    if not quiet and not place().rank:
-        from assay.cli.tables import print_result
+    with enduring():
+        try:
+            run = api.train(
+                config,
+                resume=resume,
+                overrides=overrides or (),
+                allow=allow or (),
+                allow_change=allow_change or (),
+                require_exact=require_exact,
+                preflight=preflight,
+                quiet=quiet,
+            )
+        finally:
+            # Python goes through all objects of torch several times before it ends, which takes up to three seconds of
+            # the ten that a run has after its last step. Once is enough: what is left lives as long as the process.
+            gc.collect()
+            gc.freeze()
+        if not quiet and not place().rank:
+            from assay.cli.tables import print_result
 
-        print_result(run.folder)
+            print_result(run.folder)
 
 
 def test(

@@ -19,6 +19,7 @@ from assay.store.journal import read
 from assay.store.run_folder import RunFolder, find_run
 from assay.trainer.signals import Signals
 from assay.utils.atomic import read_json
+from assay.utils.streams import enduring
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "check", "open", "resume_check", "train"]
 
 
+@enduring()
 def train(
     config: str | Path | Mapping[str, Any] | None = None,
     *,

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from assay.utils.secrets import conceal
+from assay.utils.streams import Enduring
 
 __all__ = ["Output"]
 
@@ -31,10 +32,11 @@ class Output:
     Args:
         path: the file, to which it adds.
         console: of the progress bar, which is not kept: it writes past this, and what it says comes by `line`.
+        log: is told that nothing can be printed any more.
     """
 
-    def __init__(self, path: Path, console: Console) -> None:
-        self.path, self.console = path, console
+    def __init__(self, path: Path, console: Console, log: Callable[[str], None] = lambda text: None) -> None:
+        self.path, self.console, self.log = path, console, log
         self._lock, self._pid = RLock(), os.getpid()
         self._begun: dict[str, str] = {}
         self._taken: dict[str, _Tee] = {}
@@ -60,8 +62,10 @@ class Output:
             tee = self._taken[name] = _Tee(stream, self, name)
             setattr(sys, name, tee)
             behind = getattr(stream, "rich_proxied_file", stream)
+            if isinstance(behind, Enduring):
+                behind.tell(self._lost)
             for handler in _handlers():
-                if handler.stream in (stream, behind):
+                if handler.stream in (stream, behind, getattr(behind, "stream", behind)):
                     tee.handlers.append((handler, handler.stream))
                     handler.setStream(tee)
 
@@ -70,6 +74,9 @@ class Output:
         for name, tee in self._taken.items():
             if getattr(sys, name) is tee:
                 setattr(sys, name, tee.stream)
+            behind = getattr(tee.stream, "rich_proxied_file", tee.stream)
+            if isinstance(behind, Enduring):
+                behind.tell(None)
             for handler, stream in tee.handlers:
                 if handler.stream is tee:
                     handler.setStream(stream)
@@ -116,6 +123,12 @@ class Output:
                 content = content[os.write(self._descriptor, content) :]
         except OSError as error:
             self._tell(error)
+
+    def _lost(self, name: str, error: OSError) -> None:
+        if self._pid == os.getpid():  # processes that were forked lose the same
+            text = f"warning: {name} cannot be written any more ({error.strerror}); the training goes on without it"
+            self.line(text)
+            self.log(text)
 
     def _tell(self, error: OSError) -> None:
         """Once: there may be as many lines as steps."""

@@ -123,7 +123,7 @@ def carry_out(
     courier = None
     if config.loggers or every:
         courier = launch.Courier(run.path, request.allowed, system=every.amount if every else None)
-    output = Output(run.output, request.console)
+    output = Output(run.output, request.console, run.try_log)
     news = {"loggers": courier.look} if courier else {}
     display = Display(request.console, trainer.updates, keep=output.line, **news)
     display.note(head)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from pathlib import Path
@@ -119,6 +120,11 @@ class RunFolder:
         """
         with storing(self.log), self.log.open("a", encoding="utf-8") as stream:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {conceal(text)}\n")
+
+    def try_log(self, text: str) -> None:
+        """The same, of what may be left out where the disk refuses."""
+        with contextlib.suppress(StorageError):
+            self.write_log(text)
 
 
 def find_run(text: str, base: Path = Path("saved")) -> RunFolder:

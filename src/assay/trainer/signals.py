@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from assay.errors import Interrupted
 
 __all__ = ["Signals", "Stopped", "named"]
 
-HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 Batch = TypeVar("Batch")
 
@@ -24,7 +25,10 @@ class Stopped(KeyboardInterrupt):
 
 
 class Signals:
-    """While entered, SIGINT, SIGTERM and SIGUSR1 set `received`; a second one ends the process at once.
+    """While entered, SIGINT, SIGTERM, SIGUSR1 and SIGHUP set `received`; a second one ends the process at once.
+
+    A SIGHUP is never one of the two: a terminal that closes sends it several times, and a service manager sends it
+    after its SIGTERM. Where it was ignored before (`nohup`), it is ignored still.
 
     Saving inside a handler can find the state half changed, so the handler does no more than set the flag; where
     `interruptible` holds (before the first step, while a batch is waited for, while loggers are) it raises `Stopped`.
@@ -39,6 +43,7 @@ class Signals:
         self.interruptible = interruptible
         self.last_words: Callable[[], str] = lambda: "nothing was trained yet"
         """Says what is kept, when a second signal ends the process."""
+        self._insisting = 0
         self._before: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
 
@@ -46,6 +51,8 @@ class Signals:
         # Python lets only the main thread set handlers; elsewhere the host program keeps its own.
         if threading.current_thread() is threading.main_thread():
             for number in HANDLED:
+                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._handle)
             self._pipe = os.pipe()
             os.set_blocking(self._pipe[1], False)
@@ -89,20 +96,29 @@ class Signals:
             yield batch
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        if self._is_second(number):
             self._end(number)
+        if self.received:
+            return
         self.received = number
         when = "" if self.interruptible else " after this step"
-        sys.stderr.write(f"\nstopping{when} (again to stop now)\n")
+        # The terminal may be gone; RuntimeError: the signal came while the same stream was being written to.
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            print(f"\nstopping{when} (again to stop now)", file=sys.stderr, flush=True)
         if self.interruptible:
             self.interruptible = False
             raise Stopped
+
+    def _is_second(self, number: int) -> bool:
+        """Count a signal; whether it insists."""
+        self._insisting += number != signal.SIGHUP
+        return number != signal.SIGHUP and self._insisting > 1
 
     def _watch(self, pipe: int) -> None:
         count = 0
         while True:
             for number in os.read(pipe, 64):
-                count += number in HANDLED
+                count += number in HANDLED and number != signal.SIGHUP
                 if count > 1:
                     self._end(number)
                 if not number:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -240,8 +239,7 @@ class Writer:
             kept = f"{error.hint.partition('; ')[2]}; " if "; " in error.hint else ""
             told = f"warning: {error.message}{room}; {kept}training goes on ({self._refused} of {_PATIENCE})"
             self.display.note(told)
-            with contextlib.suppress(StorageError):  # the terminal has it
-                self.run.write_log(told)
+            self.run.try_log(told)  # the terminal has it
         else:
             self._refused = 0
 

@@ -21,6 +21,7 @@ from assay.data.loaders.division import Division, Piece
 from assay.data.samples import BatchKey, Samples
 from assay.errors import AssayError, DataError
 from assay.utils.seeds import derive, permutation
+from assay.utils.streams import endure
 
 __all__ = ["BaseLoader"]
 
@@ -333,16 +334,18 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _prepare_worker(worker: int) -> None:
-    """One thread, and no signal handler of the process that trains.
+    """One thread, no signal handler of the process that trains, and no error where the terminal has gone.
 
-    Ctrl-C reaches every process of a terminal: the trainer decides what becomes of it, and needs its batches
-    until then.
+    Ctrl-C and the end of a terminal reach every process of it: the trainer decides what becomes of them, and needs
+    its batches until then.
     """
     torch.set_num_threads(1)
+    endure()
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

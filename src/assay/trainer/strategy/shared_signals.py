@@ -59,12 +59,14 @@ class SharedSignals(Signals):
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.own:
-            self._end(number)
+            if self._is_second(number):
+                self._end(number)
             return
         self._first = time.monotonic()
-        if self.tells or self.interruptible:
+        if (self.tells or self.interruptible) and not self.agreed:
             super()._handle(number, frame)
         else:
+            self._is_second(number)
             self.own = number
 
     def _end(self, number: int) -> None:
