@@ -81,8 +81,13 @@ class Writer:
         self._described: set[str] = set()  # names that measurements.json has
 
     def begin(self, trainer: BaseTrainer) -> None:
-        """Before the first step: a mask of -inf is not finite by intention, and stays so."""
+        """Before the first step: a mask of -inf is not finite by intention, and stays so.
+
+        A kill between the last save and the removal of what it replaced has left one checkpoint too many.
+        """
         self._never_finite = set(not_finite(snapshot.take(trainer)[0]))
+        with storing(self.checkpoints.folder):
+            self.checkpoints.retain()
 
     def after_step(self, trainer: BaseTrainer, readings: Sequence[Reading]) -> None:
         """Count, and record the window of steps if it is due."""

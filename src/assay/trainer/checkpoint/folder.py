@@ -72,7 +72,7 @@ class Checkpoints:
             for name in ("best", "last") if best else ("last",):
                 self._link(name, target.name)
             fsync_folder(self.folder)
-            self._retain()
+            self.retain()
         except OSError as error:
             what = f"{target.name} is saved to {self.folder}, but the names or the older ones could not be changed"
             raise self._refused(what, error, {}) from error
@@ -171,12 +171,18 @@ class Checkpoints:
     def _good(self) -> str:
         return ", ".join(path.name for path in self.all() if self._looked_at(path)) or "none"
 
-    def _retain(self) -> None:
-        """Remove all but the newest, the best, and what the links name; damaged ones take no other's place."""
+    def retain(self) -> None:
+        """Remove all but the newest, the best, and what the links name; damaged ones take no other's place.
+
+        Raises:
+            OSError: the disk refuses.
+        """
         found = [(path, self._looked_at(path)) for path in self.all()]
         whole = {path: manifest for path, manifest in found if manifest}
         latest = {manifest.step: path for path, manifest in whole.items()}  # of one step the newest
         newest = list(latest.values())[-self.keep_last :]
+        if not newest:
+            return
         judged = [(value, path) for path in latest.values() if (value := whole[path].value) is not None]
         ranked = sorted(judged, key=lambda entry: entry[0], reverse=self.direction == "max")
         kept = {*newest, *(path for _, path in ranked[: self.keep_best]), *map(self._target, _LINKS)}
