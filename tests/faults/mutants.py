@@ -244,8 +244,8 @@ MUTANTS = [
             ),
             Edit(
                 BASE,
-                '        seed_generators(derive(self.parts.seed, "train",',
-                '        (lambda *nothing: None)(derive(self.parts.seed, "train",',
+                "        seed_generators(step_seed(self.parts.seed,",
+                "        (lambda *nothing: None)(step_seed(self.parts.seed,",
             ),
         ),
         ("tests/experiment/test_training.py", "-k", "evaluating_more_often"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.utils.seeds import derive, permutation, sample_keys, uniform
+from assay.utils.seeds import derive, permutation, sample_keys, step_seed, uniform
 
 
 def test_a_seed_is_a_function_of_its_path_the_same_on_every_machine() -> None:
@@ -23,6 +23,11 @@ def test_neighbouring_paths_differ_in_the_low_32_bits() -> None:
     }
     # 20,000 numbers of 32 bits meet about 0.05 times by chance.
     assert len(low) >= 20_000 - 2
+
+
+def test_the_seed_of_a_step_is_that_of_its_path_wherever_a_run_begins() -> None:
+    for step in (1000, 0, 63, 64, 65, 127, 128, 10**9):
+        assert step_seed(3, step, 1) == derive(3, "train", step, 1)
 
 
 def test_paths_never_add_up() -> None:

@@ -32,7 +32,7 @@ from assay.trainer.signals import Signals, Stopped
 from assay.trainer.state import Parts, Progress, StepResult, due
 from assay.trainer.writer import Writer
 from assay.utils.devices import seed_generators
-from assay.utils.seeds import derive
+from assay.utils.seeds import derive, step_seed
 
 __all__ = ["BaseTrainer"]
 
@@ -302,7 +302,7 @@ class BaseTrainer(ABC):
     def _train_batch(self, batch: Any, writer: Writer) -> None:
         progress = self.progress
         self.schedulers.advance("batch")
-        seed_generators(derive(self.parts.seed, "train", progress.step, self.strategy.rank), self.device)
+        seed_generators(step_seed(self.parts.seed, progress.step, self.strategy.rank), self.device)
         self.last_batch = batch
         results = self.update(batch)
         self.strategy.after_update(self.model)
