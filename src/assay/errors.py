@@ -93,8 +93,6 @@ class AssayError(Exception):
     """The root. `message` is one sentence; `hint` is one thing to try."""
 
     exit_code = 70
-    told = False
-    """Whether another process of the same training tells it."""
 
     message: str
     hint: str = ""

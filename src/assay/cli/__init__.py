@@ -31,32 +31,34 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = app(words or ["--help"], prog_name="assay", standalone_mode=False)
     except AssayError as error:
-        if not error.told:
-            kind = "" if isinstance(error, Interrupted) else "error: "  # what was asked for is none
-            _say(kind + told(error, everything=everything), debug=debug, is_bug=error.exit_code == 70)
+        kind = "" if isinstance(error, Interrupted) else "error: "  # what was asked for is none
+        _say(told(error, everything=everything), kind, debug=debug, is_bug=error.exit_code == 70)
         sys.exit(error.exit_code)
     except UsageError as error:
-        _say(f"error: {told(ConfigError.of(usage_problem(error)))}", debug=debug)
+        _say(told(ConfigError.of(usage_problem(error))), debug=debug)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:
         os._exit(0)  # the reader of our output has gone, e.g. `assay runs | head`
     except Exception as error:
-        _say(conceal(f"error: a bug in assay: {type(error).__name__}: {error}"), debug=debug, is_bug=True)
+        _say(conceal(f"a bug in assay: {type(error).__name__}: {error}"), debug=debug, is_bug=True)
         sys.exit(70)
     finally:
         flush()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(text: str, *, debug: bool, is_bug: bool = False) -> None:
+def _say(text: str, kind: str = "error: ", *, debug: bool, is_bug: bool = False) -> None:
     """An error to its place; with its traceback, without what the environment held, where `--debug` asks for it."""
+    from assay.cli.launched import to_tell
     from assay.utils.secrets import conceal
     from assay.utils.streams import enduring
 
+    if not (text := to_tell(text)):
+        return
     lines = [conceal(traceback.format_exc()).rstrip()] if debug else []
-    lines.append(text)
+    lines.append(kind + text)
     if is_bug and not debug:
         lines.append("run it again with --debug to see the traceback")
     with enduring():

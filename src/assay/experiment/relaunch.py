@@ -1,4 +1,5 @@
-"""A launcher that starts a training again (`torchrun --max-restarts`): it goes on in the run that it had begun.
+"""What is kept with a launcher (`torchrun`): the run, so that a training that is started again goes on in it, and which
+process tells an error.
 
 The launcher's own store outlives the processes that it starts, and is no other launcher's: what is kept there cannot be
 taken for that of another training.
@@ -7,17 +8,21 @@ taken for that of another training.
 from __future__ import annotations
 
 import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from torch._C._distributed_c10d import TCPStore
+from torch.distributed import DistError
 
 from assay.trainer.strategy import Strategy
 from assay.utils.distributed import place
 
-__all__ = ["begun", "remember"]
+__all__ = ["begun", "remember", "teller"]
 
+# How long another process waits for the first one to tell an error, in seconds.
+_PATIENCE = 5.0
 _trainings = 0
 
 
@@ -41,6 +46,23 @@ def remember(run: Path) -> None:
     store = _store() if place().launched else None
     if store is not None:
         store.set(_key(), str(run.absolute()))
+
+
+def teller() -> int:
+    """The rank of the process that tells the error which ends all of them: one, and the first where it still can. Where
+    the launcher keeps no store, it is this one.
+    """
+    here = place()
+    key, end = f"assay/told/{here.attempt}", time.monotonic() + _PATIENCE
+    try:
+        store = _store()
+        if store is None:
+            return here.rank
+        while here.rank and not store.check([key]) and time.monotonic() < end:
+            time.sleep(0.02)
+        return int(store.compare_set(key, "", str(here.rank)))
+    except (RuntimeError, DistError):  # the launcher is gone
+        return here.rank
 
 
 def _key() -> str:

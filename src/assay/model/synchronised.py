@@ -28,7 +28,7 @@ class SynchronisedBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, …) -> (B, C, …)"""
         uses_batch = self.training or self.running_mean is None
-        if not (uses_batch and dist.is_initialized() and torch.is_grad_enabled()):
+        if not (uses_batch and dist.is_initialized()):
             return super().forward(input)
         self._check_input_dim(input)  # type: ignore[no-untyped-call]
         of_means = SynchronisedBatchNorm.of_means

@@ -17,7 +17,7 @@ from assay.trainer.state import StepResult
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
 
-__all__ = ["gradient_of_nothing", "prepare_gradients", "weight_of", "window_scale"]
+__all__ = ["gradient_of_nothing", "prepare_gradients", "scale_of", "weight_of", "window_scale"]
 
 
 def weight_of(result: StepResult, device: torch.device) -> float | Tensor:
@@ -47,7 +47,15 @@ def window_scale(trainer: BaseTrainer, weights: Sequence[float | Tensor], total:
     weight: float | Tensor = 0.0
     for part in weights:
         weight = weight + part
-    weight = trainer.strategy.agree(trainer, weight)
+    return scale_of(trainer, trainer.strategy.agree(trainer, weight), total)
+
+
+def scale_of(trainer: BaseTrainer, weight: float | Tensor, total: int) -> float | Tensor:
+    """What makes a sum of gradients that of the whole batch of `total` samples.
+
+    Args:
+        weight: what the losses of all micro-batches are means over.
+    """
     if loss_is_sum(trainer.loss):
         return float(total)
     return total / weight if isinstance(weight, Tensor) or weight else 1.0

@@ -14,6 +14,7 @@ from assay.errors import CheckpointError, ConfigError, Problem
 from assay.model.states import load_module
 from assay.schedulers.plain import NotPlain, plain_state
 from assay.trainer.attributes import Attributes, parts_with_state
+from assay.trainer.each import OF_EACH, of_each, with_parts
 from assay.trainer.optimizer import load_named_state, named_state
 from assay.trainer.plain import module_state
 from assay.trainer.state import Progress
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
 
 __all__ = ["restore", "take"]
-
-# Of a training in several processes: what each has of its own.
-_OF_EACH = ("generator", "metrics", "attributes")
 
 
 def take(trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -76,8 +74,8 @@ def _taken(trainer: BaseTrainer, followed: Attributes) -> tuple[dict[str, Any], 
         "numpy_generator": [kind, np.asarray(key).tolist(), position, has_gauss, gauss],
         "threads": torch.get_num_threads(),
     }
-    if trainer.strategy.size > 1:  # what each process has of its own
-        training["ranks"] = trainer.strategy.gather({**state, **{name: training[name] for name in _OF_EACH}})
+    if trainer.strategy.size > 1:
+        training["ranks"] = of_each(trainer, tensors, state, training)
     return tensors, state
 
 
@@ -101,15 +99,17 @@ def restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any]
 def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any]) -> None:
     if trainer.followed is None:
         trainer.followed = Attributes(trainer)
-    load_module(trainer.model, tensors["model"])
-    training = tensors["training"]
+    rank, size = trainer.strategy.rank, trainer.strategy.size
+    ranks = tensors["training"].get("ranks")
+    ranks = ranks or [{**state, **{name: tensors["training"][name] for name in OF_EACH}}]
+    state = ranks[rank % len(ranks)]
+    model, training = with_parts(tensors, state)
+    load_module(trainer.model, model)
     # The schedulers build torch's own on the optimizer, which changes its rates: the optimizer's state comes after.
     trainer.schedulers.load_state_dict(training["schedulers"])
     load_named_state(trainer.optimizer, trainer.model, training["optimizer"])
     trainer.scaler.load_state_dict(training["scaler"]) if training["scaler"] else None
     load_module(trainer.loss, training["loss"])
-    rank, size = trainer.strategy.rank, trainer.strategy.size
-    ranks = training.get("ranks") or [{**state, **{name: training[name] for name in _OF_EACH}}]
     for phase in {"train": None, **training["metrics"]}:
         if phase in trainer.metrics:
             trainer.metrics[phase].load_part([held["metrics"][phase] for held in ranks], rank, size)
@@ -123,7 +123,6 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
     if trainer.average is not None and "ema" in tensors:
         load_module(trainer.average.module, tensors["ema"])
         trainer.average.n_averaged.copy_(training["averaged"])
-    state = ranks[rank % len(ranks)]
     trainer.progress = Progress.restored(training["progress"])
     if trainer.progress.batch > len(trainer.parts.train_data):
         batches = len(trainer.parts.train_data)

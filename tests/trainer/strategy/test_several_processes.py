@@ -135,7 +135,6 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_step_and_loses_none(
     monkeypatch.setenv("ACT", f"{name} 11 1")
     results = run_ranks(2, trained, config(tiny, mine / "stopped"))
     assert all(isinstance(error, Interrupted) and error.exit_code == code for error in results)
-    assert [error.told for error in results] == [False, True]
     run = only_run(mine / "stopped")
     status = json.loads((run / "status.json").read_text())
     assert (status["state"], status["step"]) == ("interrupted", 12)
@@ -154,7 +153,6 @@ def test_a_number_that_is_not_finite_on_one_rank_stops_all_before_the_update_and
     settings["model"] = {"type": "MLP", "args": {"hidden": [8]}}  # statistics of BatchNorm take it to every rank
     results = run_ranks(2, trained, settings)
     assert all(isinstance(error, NonFiniteError) and error.exit_code == 5 for error in results)
-    assert [error.told for error in results] == [False, True]
     run = assay.open(only_run(mine / "runs"))
     from assay.data.loaders.division import Division
     from assay.experiment.build import open_data
@@ -214,3 +212,17 @@ def test_torchrun_starts_a_killed_training_again_and_it_goes_on_in_its_own_run(m
     assert largest_difference(last_weights(whole), last_weights(run)) == 0.0
     assert lines(whole) == lines(run)
     assert done.stdout.count("completed (2 epochs)") == 1
+
+
+def test_torchrun_prints_an_error_once_and_ends_with_it(mine: Path, tiny: Tiny) -> None:
+    settings = config(tiny, mine / "told")
+    settings["model"] = {"type": "MLP", "args": {"hidden": [8]}}
+    failed = launch(mine, settings, ACT="nan 7 1")
+    told = "rank 1 of 2: the loss is nan at step 7 (epoch 0, batch 7); the update was not made"
+    assert failed.stderr.count(f"error: {told}") == 1
+    assert failed.stderr.count(told) == 2  # once more in the launcher's summary, as the cause
+    assert told in failed.stderr.partition("Root Cause")[2]
+    assert failed.stderr.count("see rank 0") == 1
+    wrong = launch(mine, settings | {"optimizer": {"type": "SGD", "args": {"lr": -3}}})
+    assert wrong.stderr.count("error: 'lr' of 'SGD' is out of range") == 1
+    assert "'lr' of 'SGD' is out of range" in wrong.stderr.partition("Root Cause")[2]

@@ -37,6 +37,8 @@ class Division:
     Args:
         rank, size: of this process, and how many there are.
         micro: samples of a micro-batch over all processes; None: the batch is not cut.
+        joins: whether a last micro-batch of fewer samples than processes is one with that before it, so that no sample
+            is at two processes where there are others of the batch.
 
     >>> Division(1, 2, 4).pieces(7)
     (Piece(start=2, stop=4, whole=4, copies=1), Piece(start=6, stop=7, whole=3, copies=1))
@@ -45,13 +47,17 @@ class Division:
     rank: int = 0
     size: int = 1
     micro: int | None = None
+    joins: bool = False
 
     def pieces(self, count: int) -> tuple[Piece, ...]:
         """Those of this process, in order, of a batch of `count` samples."""
         micro = self.micro or count
         pieces = []
-        for start in range(0, count, micro):
-            whole = min(micro, count - start)
+        starts = list(range(0, count, micro))
+        if self.joins and len(starts) > 1 and count - starts[-1] < self.size:
+            del starts[-1]
+        for start, stop in zip(starts, [*starts[1:], count], strict=True):
+            whole = stop - start
             if whole < self.size:
                 pieces.append(Piece(start, start + whole, whole, self.size))
                 continue

@@ -21,7 +21,7 @@ def joined(host: Host) -> Iterator[Strategy]:
     """The strategy, while the processes are together. An error in one of them ends all.
 
     Raises:
-        AssayError: of any of them; `told` where another one tells it.
+        AssayError: of any of them.
     """
     here = place()
     if here.size == 1:

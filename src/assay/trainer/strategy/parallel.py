@@ -8,7 +8,7 @@ user's own module with its own names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import torch
@@ -21,12 +21,15 @@ from assay.model.losses.weighting import loss_is_sum
 from assay.model.metrics.collection import MetricSet
 from assay.model.metrics.reading import Reading
 from assay.model.synchronised import SynchronisedBatchNorm, synchronise
+from assay.trainer.attributes import parts_with_state
 from assay.trainer.batches import cut_batch
+from assay.trainer.gradients import scale_of
 from assay.trainer.guard import refuse_gradient
 from assay.trainer.signals import Signals
 from assay.trainer.strategy.base import Strategy
 from assay.trainer.strategy.peers import Peers
 from assay.trainer.strategy.shared_signals import SharedSignals
+from assay.trainer.strategy.summing import broadcast, forms, sum_gradients
 
 if TYPE_CHECKING:
     from assay.data.loaders.base import BaseLoader
@@ -36,8 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["DataParallel"]
 
 Result = TypeVar("Result")
-
-_BUCKET = 1 << 25  # bytes
 
 
 class DataParallel(Strategy):
@@ -53,14 +54,17 @@ class DataParallel(Strategy):
         self.rank, self.size = peers.rank, peers.size
         self.shared = SharedSignals(lambda number: int(self.peers.largest([number])[0]), tells=not peers.rank)
         self._error: AssayError | None = None
-        self._used: tuple[bool, ...] = ()
+        self._forms: tuple[int, ...] = ()
         self._reduced: set[int] = set()
+        self._weight: float | Tensor | None = None  # in an update: what the losses were means over, if it was agreed on
         self._buffers: list[Tensor] = []
+        self._synchronises = False
 
     def signals(self) -> Signals:
         return self.shared
 
     def prepare(self, model: nn.Module, *, sync_batchnorm: bool) -> nn.Module:
+        self._synchronises = sync_batchnorm
         return synchronise(model) if sync_batchnorm else model
 
     def attach(self, trainer: BaseTrainer) -> None:
@@ -74,14 +78,22 @@ class DataParallel(Strategy):
             )
             raise ConfigError.of(problem)
         SynchronisedBatchNorm.of_means = trainer.has_own_update and not loss_is_sum(trainer.loss)
-        parts.train_data.division = Division(self.rank, self.size, None if trainer.has_own_update else micro)
+        parts.train_data.division = Division(self.rank, self.size, micro, joins=trainer.has_own_update)
         for data in (parts.validation_data, parts.test_data):
             if data is not None:
                 data.division = Division(self.rank, self.size, micro)
 
     def begin(self, trainer: BaseTrainer) -> None:
-        kept = [*trainer.model.parameters(), *trainer.model.buffers()]
-        self._broadcast([tensor.data for tensor in kept])
+        beside = {name: part for name, part in parts_with_state(trainer).items() if isinstance(part, nn.Module)}
+        if not trainer.progress.step:  # afterwards each has what it had when it was saved
+            averages = [] if trainer.average is None else [trainer.average]
+            for module in (trainer.model, trainer.loss, *averages, *beside.values()):
+                broadcast([tensor.data for tensor in (*module.parameters(), *module.buffers())])
+        if self._synchronises:
+            for name, part in beside.items():
+                shared = synchronise(part)
+                if shared is not part and hasattr(trainer, name):
+                    setattr(trainer, name, shared)
         persistent = {id(tensor) for tensor in trainer.model.state_dict(keep_vars=True).values()}
         same = (SynchronisedBatchNorm, nn.SyncBatchNorm)
         self._buffers = [
@@ -94,10 +106,14 @@ class DataParallel(Strategy):
             optimizer.register_step_pre_hook(lambda stepping, *_: self._before_step(trainer, stepping))
 
     def cut(self, trainer: BaseTrainer, batch: Any, data: BaseLoader, number: int) -> Iterator[tuple[Any, int]]:
-        pieces = data.pieces(number)
-        for micro, piece in zip(cut_batch(batch, [piece.count for piece in pieces]), pieces, strict=True):
-            SynchronisedBatchNorm.copies = piece.copies
-            yield micro, piece.copies
+        pieces, norm = data.pieces(number), SynchronisedBatchNorm
+        before = norm.copies, norm.of_means
+        try:
+            for micro, piece in zip(cut_batch(batch, [piece.count for piece in pieces]), pieces, strict=True):
+                norm.copies, norm.of_means = piece.copies, False  # an update of a trainer's own may be around this one
+                yield micro, piece.copies
+        finally:
+            norm.copies, norm.of_means = before
 
     def count(self, trainer: BaseTrainer, batch: Any) -> int:
         return trainer.parts.train_data.count(trainer.progress.batch)
@@ -128,31 +144,34 @@ class DataParallel(Strategy):
             except NonFiniteError as error:
                 self.put_off(error)
         on_host = not isinstance(weight, Tensor) or weight.is_cpu
-        mine = tuple(parameter.grad is not None for parameter in parameters)
-        flags = [float(self._error is not None), float(mine != self._used), float(self.shared.own)]
+        mine = forms(parameters)
+        flags = [float(self._error is not None), float(mine != self._forms), float(self.shared.own)]
         total, bad, other, signal = self.peers.summed_and_largest([float(weight) if on_host else 0.0], flags)
         self.shared.agreed, self.shared.knows = int(signal), True
         if bad:
             self._raise_together()
         if other:
-            self._used = tuple(any(held) for held in zip(*self.gather(mine), strict=True))
+            self._forms = tuple(map(max, zip(*self.gather(mine), strict=True)))
         if isinstance(weight, Tensor) and not on_host:
             dist.all_reduce(weight := weight.clone())
-            return weight
-        return total
+            self._weight = weight
+        else:
+            self._weight = total
+        return self._weight
 
     def reduce(self, trainer: BaseTrainer, optimizer: torch.optim.Optimizer, *, is_mean: bool) -> None:
         factor = 1.0
         if is_mean:
             self.agree(trainer, 0.0)
+            self._weight = None
             factor = self._share(trainer)
-        parameters = _parameters(optimizer)
-        self._sum([parameter for parameter, used in zip(parameters, self._used, strict=True) if used], factor)
+        sum_gradients(_parameters(optimizer), self._forms, factor, self.gather)
         self._reduced.add(id(optimizer))
 
     def after_update(self, model: nn.Module) -> None:
+        self._weight = None
         if self._buffers:
-            self._broadcast(self._buffers)
+            broadcast(self._buffers)
 
     def gather(self, content: Any) -> list[Any]:
         return self.peers.gather(content)
@@ -185,25 +204,11 @@ class DataParallel(Strategy):
             self._reduced.discard(id(optimizer))
             return
         parameters = _parameters(optimizer)
-        used = [any(held) for held in zip(*self.gather([p.grad is not None for p in parameters]), strict=True)]
-        self._sum([parameter for parameter, held in zip(parameters, used, strict=True) if held], self._share(trainer))
-
-    def _sum(self, parameters: Sequence[nn.Parameter], factor: float) -> None:
-        gradients = []
-        for parameter in parameters:
-            if parameter.grad is None:  # used by another process only
-                parameter.grad = torch.zeros_like(parameter)
-            gradients.append(parameter.grad)
-        waiting: list[tuple[Any, Tensor, list[Tensor]]] = []
-        for bucket in _buckets(gradients):
-            flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
-            if factor != 1.0:
-                flat.mul_(factor)
-            waiting.append((dist.all_reduce(flat, async_op=True), flat, bucket))
-        for work, flat, bucket in waiting:
-            work.wait()
-            parts = _split(flat, bucket)
-            torch._foreach_copy_(bucket, [part.view(g.shape) for part, g in zip(parts, bucket, strict=True)])
+        held = list(map(max, zip(*self.gather(forms(parameters)), strict=True)))
+        factor: float | Tensor = self._share(trainer)
+        if self._weight is not None:  # the loop's own update has made them: they are summands, and not means
+            factor = scale_of(trainer, self._weight, self.count(trainer, None))
+        sum_gradients(parameters, held, factor, self.gather)
 
     def _raise_together(self) -> NoReturn:
         told = [(rank, error) for rank, error in enumerate(self.gather(self._error)) if error is not None]
@@ -213,32 +218,6 @@ class DataParallel(Strategy):
             first.found = "; ".join(f"rank {rank}: {error.found}" for rank, error in told)
         raise self.peers.from_rank(first, rank)
 
-    def _broadcast(self, tensors: Sequence[Tensor]) -> None:
-        for bucket in _buckets(tensors):
-            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
-            dist.broadcast(flat, 0)
-            for tensor, part in zip(bucket, _split(flat, bucket), strict=True):
-                tensor.copy_(part.view_as(tensor))
-
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _split(flat: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return torch.split(flat, [tensor.numel() for tensor in tensors])
-
-
-def _buckets(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
-    """Groups of one type and device and of some size, in order."""
-    groups: dict[tuple[torch.dtype, torch.device], list[list[Tensor]]] = {}
-    sizes: dict[tuple[torch.dtype, torch.device], int] = {}
-    for tensor in tensors:
-        kind = (tensor.dtype, tensor.device)
-        size = tensor.numel() * tensor.element_size()
-        if kind not in groups or sizes[kind] + size > _BUCKET:
-            groups.setdefault(kind, []).append([])
-            sizes[kind] = 0
-        groups[kind][-1].append(tensor)
-        sizes[kind] += size
-    return [bucket for buckets in groups.values() for bucket in buckets]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
@@ -20,7 +21,7 @@ __all__ = ["Peers"]
 
 Result = TypeVar("Result")
 
-# How long a process whose connection broke waits to be told why, and one that failed waits to be heard; in seconds.
+# How long a process whose connection broke waits to be told why, in seconds.
 _PATIENCE = 5.0
 _met = 0
 
@@ -89,24 +90,10 @@ class Peers:
         return error
 
     def fail(self, error: AssayError) -> None:
-        """Tell the others why this process ends, and let them go: they may be waiting for it. The first one tells the
-        user; another only where the first does not.
-        """
-        try:
+        """Tell the others why this process ends, and let them go: they may be waiting for it."""
+        with suppress(RuntimeError, dist.DistError):  # it has gone with the first process
             self.store.compare_set("why", "", pickle.dumps((self.rank, error)).hex())
-            if not self.rank:
-                self.store.set("told", "1")
-        except (RuntimeError, dist.DistError):
-            error.told = self.rank > 0 and not isinstance(error, RankLostError)
         self.leave()
-        end = time.monotonic() + _PATIENCE
-        while self.rank and not error.told and time.monotonic() < end:
-            try:
-                error.told = self.store.check(["told"])
-            except (RuntimeError, dist.DistError):  # it has gone with the first process, which has told then
-                error.told = not isinstance(error, RankLostError)
-                break
-            time.sleep(0.02)
 
     def heard(self, error: BaseException) -> AssayError | None:
         """Why another process has ended, where that is what `error` comes from."""
