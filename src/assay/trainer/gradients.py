@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.model.accumulators import accumulator_dtype
-from assay.model.losses.weighting import loss_is_sum
+from assay.model.losses.weighting import batch_scale
 from assay.trainer.batches import tensors_of
 from assay.trainer.guard import refuse_gradient, refuse_rates
 from assay.trainer.state import StepResult
@@ -17,7 +17,7 @@ from assay.trainer.state import StepResult
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
 
-__all__ = ["gradient_of_nothing", "prepare_gradients", "scale_of", "weight_of", "window_scale"]
+__all__ = ["gradient_of_nothing", "prepare_gradients", "weight_of", "window_scale"]
 
 
 def weight_of(result: StepResult, device: torch.device) -> float | Tensor:
@@ -47,18 +47,7 @@ def window_scale(trainer: BaseTrainer, weights: Sequence[float | Tensor], total:
     weight: float | Tensor = 0.0
     for part in weights:
         weight = weight + part
-    return scale_of(trainer, trainer.strategy.agree(trainer, weight), total)
-
-
-def scale_of(trainer: BaseTrainer, weight: float | Tensor, total: int) -> float | Tensor:
-    """What makes a sum of gradients that of the whole batch of `total` samples.
-
-    Args:
-        weight: what the losses of all micro-batches are means over.
-    """
-    if loss_is_sum(trainer.loss):
-        return float(total)
-    return total / weight if isinstance(weight, Tensor) or weight else 1.0
+    return batch_scale(trainer.loss, trainer.strategy.agree(trainer, weight), total)
 
 
 def prepare_gradients(trainer: BaseTrainer, scale: float | Tensor | None) -> None:

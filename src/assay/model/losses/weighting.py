@@ -25,7 +25,7 @@ from assay.errors import ConfigError, Problem
 from assay.model.accumulators import accumulator_dtype
 from assay.model.losses.base import BaseLoss
 
-__all__ = ["loss_is_sum", "loss_total", "loss_weight"]
+__all__ = ["batch_scale", "loss_is_sum", "loss_total", "loss_weight"]
 
 
 def loss_weight(loss: nn.Module, target: Any, count: int) -> Tensor | float:
@@ -73,6 +73,17 @@ def loss_total(value: Tensor, weight: Tensor | float) -> Tensor:
         # precision.
         return torch.where(weight > 0, value * weight.to(value.dtype), 0.0)
     return value * weight if weight else torch.where(torch.zeros_like(value, dtype=torch.bool), value, 0.0)
+
+
+def batch_scale(loss: nn.Module, weight: Tensor | float, total: int) -> Tensor | float:
+    """What makes a sum of the gradients of micro-batches that of their whole batch of `total` samples.
+
+    Args:
+        weight: what the losses of all micro-batches are means over.
+    """
+    if loss_is_sum(loss):
+        return float(total)
+    return total / weight if isinstance(weight, Tensor) or weight else 1.0
 
 
 def _counted_weight(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor | float:

@@ -17,13 +17,12 @@ from torch import Tensor, nn
 
 from assay.data.loaders.division import Division
 from assay.errors import AssayError, ConfigError, NonFiniteError, Problem
-from assay.model.losses.weighting import loss_is_sum
+from assay.model.losses.weighting import batch_scale, loss_is_sum
 from assay.model.metrics.collection import MetricSet
 from assay.model.metrics.reading import Reading
 from assay.model.synchronised import SynchronisedBatchNorm, synchronise
 from assay.trainer.attributes import parts_with_state
 from assay.trainer.batches import cut_batch
-from assay.trainer.gradients import scale_of
 from assay.trainer.guard import refuse_gradient
 from assay.trainer.signals import Signals
 from assay.trainer.strategy.base import Strategy
@@ -207,7 +206,7 @@ class DataParallel(Strategy):
         held = list(map(max, zip(*self.gather(forms(parameters)), strict=True)))
         factor: float | Tensor = self._share(trainer)
         if self._weight is not None:  # the loop's own update has made them: they are summands, and not means
-            factor = scale_of(trainer, self._weight, self.count(trainer, None))
+            factor = batch_scale(trainer.loss, self._weight, self.count(trainer, None))
         sum_gradients(parameters, held, factor, self.gather)
 
     def _raise_together(self) -> NoReturn:
