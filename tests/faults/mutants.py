@@ -287,7 +287,7 @@ MUTANTS = [
         (
             Edit(BASE, "loss_total(result.loss, weight / total)", "loss_total(result.loss, 1 / self.accumulate)"),
             Edit(
-                GRADIENTS,
+                "model/losses/weighting.py",
                 "    return total / weight if isinstance(weight, Tensor) or weight else 1.0\n",
                 "    return 1.0\n",
             ),
