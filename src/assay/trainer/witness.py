@@ -50,6 +50,9 @@ class Witness(Writer):
     def write_status(self, trainer: BaseTrainer, state: str, **facts: Any) -> None:
         """The first process does."""
 
+    def _retain(self) -> None:
+        """The first process does."""
+
     def _show(self, trainer: BaseTrainer, measured: Sequence[str], epoch: int, improved: bool) -> None:
         """The first process does."""
 

@@ -81,11 +81,12 @@ class Writer:
         self._described: set[str] = set()  # names that measurements.json has
 
     def begin(self, trainer: BaseTrainer) -> None:
-        """Before the first step: a mask of -inf is not finite by intention, and stays so.
-
-        A kill between the last save and the removal of what it replaced has left one checkpoint too many.
-        """
+        """Before the first step: a mask of -inf is not finite by intention, and stays so."""
         self._never_finite = set(not_finite(snapshot.take(trainer)[0]))
+        self._retain()
+
+    def _retain(self) -> None:
+        """A kill between the last save and the removal of what it replaced has left one checkpoint too many."""
         with storing(self.checkpoints.folder):
             self.checkpoints.retain()
 
