@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def test_where_the_first_process_cannot_tell_another_does_and_says_which(
     assert reason(launched)[0] == f"rank 1 of 2: {ERROR}"
     monkeypatch.setenv("RANK", "0")
     assert to_tell(ERROR) == ""
+
+
+def test_a_process_that_fails_before_the_first_one_lets_it_tell(
+    launched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    store = relaunch._store()
+    later = threading.Timer(0.3, lambda: store.compare_set("assay/told/0", "", "0"))
+    later.start()
+    assert to_tell(ERROR) == ""
+    later.join()
 
 
 def test_every_attempt_of_a_launch_tells_its_own_error(launched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
