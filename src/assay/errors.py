@@ -170,7 +170,7 @@ class StorageError(AssayError):
 
 
 def room(path: Path, needed: int | None = None) -> str:
-    """What is free where `path` is or would be, and what is needed of it (bytes): `12 MB free, 48 MB needed`."""
+    """What is free where `path` is or would be, and what is needed of it (bytes): `12 MiB free, 48 MiB needed`."""
     texts = []
     for folder in (path, *path.absolute().parents):
         try:
@@ -187,10 +187,10 @@ def room(path: Path, needed: int | None = None) -> str:
 
 
 def _size(count: int) -> str:
-    units = ["bytes", "kB", "MB", "GB", "TB"]
+    units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
     value = float(count)
-    while value >= 1000 and len(units) > 1:
-        value /= 1000
+    while value >= 1024 and len(units) > 1:
+        value /= 1024
         del units[0]
     return f"{value:.0f} {units[0]}" if value >= 10 or units[0] == "bytes" else f"{value:.1f} {units[0]}"
 

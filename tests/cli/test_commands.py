@@ -13,6 +13,10 @@ import pytest
 
 import assay
 from assay.cli import main
+from assay.cli.replaying import print_replayed
+from assay.experiment.failed_step import FailedStep
+from assay.experiment.inspection import Range, Seen
+from assay.experiment.replaying import Replayed
 from assay.store.run_folder import RunFolder
 from assay.trainer.default import DefaultTrainer
 
@@ -233,3 +237,22 @@ def test_sync_takes_arguments_for_one_logger_and_refuses_a_password(
     assert "hunter22" not in err
     code, _, err = command("sync", "last", "--set", "url=x")
     assert (code, "--logger TYPE" in err) == (2, True)
+
+
+def test_show_names_the_steps_that_failed_and_how_to_repeat_them(project: Path, tiny: Tiny, command: Command) -> None:
+    run = assay.train(tiny({"trainer.args.max_steps": 2}), quiet=True, preflight=False)
+    assert "failed step" not in command("show", "last")[1]
+    (run.path / "failed" / "step-00000002").mkdir(parents=True)
+    out = command("show", "last")[1]
+    assert f"failed step  step-00000002\nto repeat    assay replay {run.path}\n" in out
+    assert json.loads(command("show", "last", "--json")[1])["failed"] == ["step-00000002"]
+
+
+def test_passes_of_a_layer_that_is_called_several_times_are_numbered(capsys: pytest.CaptureFixture[str]) -> None:
+    held = Range(0.0, 1.0, 0, 4)
+    passes = [Seen("fc", "Linear", held, held), Seen("act", "ReLU", held, held), Seen("fc", "Linear", held, held)]
+    print_replayed(Replayed(FailedStep("train", 3, 0, 3, [1, 2]), "it failed", None, passes, {}))
+    out = capsys.readouterr().out
+    assert "fc (pass 1 of 2)" in out
+    assert "fc (pass 2 of 2)" in out
+    assert "act (pass" not in out

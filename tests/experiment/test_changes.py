@@ -19,7 +19,7 @@ import assay
 from assay.cli.tables import print_run
 from assay.errors import CheckpointError, ConfigError, DataError
 from assay.experiment import fingerprint as made_with
-from assay.experiment.changes import Changes, changes
+from assay.experiment.changes import Changes, changes, differences
 
 Tiny = Callable[..., dict[str, Any]]
 
@@ -311,3 +311,60 @@ def test_a_journal_that_was_changed_behind_a_checkpoint_is_told_and_kept_in_the_
     assert f"warning: {words}" in capsys.readouterr().out
     assert any(words in fault for fault in told(run)["faults"])
     assert words in run.folder.log.read_text()
+
+
+def test_a_key_that_there_is_not_cannot_be_allowed_to_change(
+    project: Path, tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = begun(tiny(FEW))
+    with pytest.raises(ConfigError, match=r"no key 'optimzer\.args\.lr' that could change") as caught:
+        resumed(run, allow_change=["optimzer.args.lr"])
+    assert caught.value.problems[0].hint == "did you mean optimizer.args.lr?"
+    assert "resumed" not in run.status
+    for key in ("optimizer.args.lr", "optimizer", "torch", "code", "data"):
+        capsys.readouterr()
+        assay.train(
+            resume=run.path, overrides=["trainer.args.epochs=2", "trainer.args.max_steps=6"], allow_change=[key]
+        )
+        assert f"note: --allow-change {key}: it has not changed" in capsys.readouterr().out
+        run = begun(tiny(FEW))
+    again = ["trainer.args.epochs=2", "optimizer.args.lr=0.2"]
+    assay.train(resume=run.path, overrides=again, allow_change=["optimizer"])
+    assert "note:" not in capsys.readouterr().out
+
+
+def test_how_data_is_fetched_is_no_change_of_the_run(project: Path, tiny: Tiny) -> None:
+    run = begun(tiny(FEW))
+    loader = {"workers": "1", "prefetch": "3", "persistent": "false", "start_method": "fork", "timeout": "60.0"}
+    more = ["trainer.args.epochs=2", *(f"data.loader.args.{name}={value}" for name, value in loader.items())]
+    assert told(assay.train(resume=run.path, overrides=more, quiet=True))["level"] == "B"
+
+
+def test_of_a_list_of_components_the_arguments_that_differ_are_told() -> None:
+    steps = [{"type": "StepLR", "args": {"step_size": 5, "gamma": 0.5}}, {"type": "LinearLR", "args": {}}]
+    other = [{"type": "StepLR", "args": {"step_size": 5, "gamma": 0.1}}, {"type": "LinearLR", "args": {}}]
+    found = list(differences({"schedulers": steps}, {"schedulers": other}))
+    assert found == [("schedulers.0.args.gamma", 0.5, 0.1)]
+    assert list(differences({"schedulers": steps}, {"schedulers": steps[:1]})) == [("schedulers", steps, steps[:1])]
+    assert list(differences({"hidden": [1, 2]}, {"hidden": [1, 3]})) == [("hidden", [1, 2], [1, 3])]
+
+
+def test_a_configuration_changed_by_hand_beside_a_checkpoint_that_says_nothing_is_taken_and_nothing_is_promised(
+    project: Path, tiny: Tiny
+) -> None:
+    run = begun(tiny(FEW))
+
+    from assay.trainer.checkpoint import Checkpoints
+
+    folder = Checkpoints(run.folder.checkpoints)
+    last = folder.load("last")
+    del last.state["fingerprint"]
+    folder.save(last.step, {name: last.tensors(name) for name in ("model", "training")}, last.state, None)
+    config = run.folder.read_config()
+    config["optimizer"]["args"]["lr"] = 0.3
+    run.folder.config.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="does not say what it was made with"):
+        resumed(run, require_exact=True)
+    again = resumed(run)
+    assert again.status["state"] == "completed"
+    assert told(again)["level"] == "none"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from assay.errors import ConfigError
+import assay
+from assay.errors import ConfigError, NonFiniteError, StorageError
 from assay.experiment.checking import checked, examined
 from assay.experiment.preflight import preflight
 
@@ -182,3 +184,31 @@ def test_a_device_that_is_not_there_is_told_together_with_other_mistakes(
     with pytest.raises(ConfigError) as caught:
         checked(found)
     assert {problem.key for problem in caught.value.problems} == {"host.device", "host.threads", "optimizer.type"}
+
+
+def test_a_disk_without_room_for_one_checkpoint_is_refused_before_the_run(
+    project: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(project)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    for call in (assay.train, assay.check):
+        with pytest.raises(StorageError, match="no room for one checkpoint") as caught:
+            call(tiny())
+        assert caught.value.exit_code == 6
+        assert "needed" in caught.value.found
+    assert not (project / "saved").exists()
+
+
+def test_a_rate_below_0_later_in_the_run_is_a_mistake_that_check_finds(project: Path, tiny: Tiny) -> None:
+    (project / "falling.py").write_text(
+        "from assay.schedulers.base import BaseScheduler\n\n\n"
+        "class Falling(BaseScheduler):\n    def value(self, position: int) -> float:\n"
+        "        return 0.35 - 0.1 * position\n"
+    )
+    config = tiny({"trainer.args.epochs": 8, "schedulers": ["falling:Falling"]})
+    with pytest.raises(ConfigError, match=r"gives the learning rate -0\.05\d* before the end of the run"):
+        assay.check(config)
+    with pytest.raises(NonFiniteError, match=r"the learning rate -0.05\d* at step 44; the update was not") as caught:
+        assay.train(config, quiet=True)
+    assert caught.value.exit_code == 5
+    assert assay.open("last").status["step"] == 44

@@ -64,7 +64,9 @@ def test_the_third_refusal_in_a_row_stops_with_exit_6_and_the_run_is_resumed_whe
     outcomes: dict[str, Any],
 ) -> None:
     now = outcomes["stays full"]
-    assert re.fullmatch(r"could not save step-00000024 to \S+/checkpoints: \d+ kB free, \d+ kB needed", now["message"])
+    assert re.fullmatch(
+        r"could not save step-00000024 to \S+/checkpoints: \d+ KiB free, \d+ KiB needed", now["message"]
+    )
     assert now["hint"] == "free some space; step-00000006 kept"
     assert (now["exit_code"], now["state"], now["newest"], now["hidden"]) == (6, "failed", 6, [])
     again = now["resumed"]
@@ -109,7 +111,7 @@ def test_where_the_best_could_not_be_saved_it_is_told_and_another_is_tested_as_w
 
     def refusing(target: Path, *rest: Any) -> None:
         if target.name == "step-00000011":
-            raise NoRoomError("1 MB free, 2 MB needed")
+            raise NoRoomError("1 MiB free, 2 MiB needed")
         publish(target, *rest)
 
     monkeypatch.setattr(checkpoint_folder, "publish", refusing)

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from typing import Any
 
 import pytest
 import torch
-from torch.optim import AdamW, lr_scheduler
+from torch.optim import AdamW, Optimizer, lr_scheduler
 
 from assay.config.binding import Bound
-from assay.errors import ConfigError, Place
+from assay.errors import ConfigError, NonFiniteError, Place
+from assay.schedulers.base import BaseScheduler
 from assay.schedulers.dynamic import DynamicLR
 from assay.schedulers.sequence import Direction, Scheduled, Sequence
 
@@ -325,3 +327,41 @@ def test_every_scheduler_that_cannot_be_made_is_named_before_the_run() -> None:
     assert {problem.key for problem in problems} == {"schedulers.1", "schedulers.2", "schedulers.3"}
     assert next(problem.place for problem in problems if problem.key == "schedulers.2") == Place("c.json", 7, 9)
     assert "ZeroDivisionError" in next(problem.found for problem in problems if problem.key == "schedulers.2")
+
+
+class Falling(BaseScheduler):
+    """Below 0 in its fourth epoch, when nobody looks any more."""
+
+    def value(self, position: int) -> float:
+        return 0.3 - 0.1 * position - 0.01
+
+
+class Falls(lr_scheduler.LambdaLR):
+    def __init__(self, optimizer: Optimizer, at: float) -> None:
+        super().__init__(optimizer, lambda epoch: 1.0 if epoch < 3 else at)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "args", "rate"),
+    [
+        (Falling, {}, "-0.0"),
+        (Falls, {"at": -1.0}, "-0.1"),
+        (Falls, {"at": math.nan}, "nan"),
+        (Falls, {"at": math.inf}, "inf"),
+    ],
+)
+@pytest.mark.parametrize("in_tensor", [False, True])
+def test_a_rate_that_is_none_is_refused_before_an_update_is_made_with_it(
+    scheduler: Any, args: dict[str, Any], rate: str, in_tensor: bool
+) -> None:
+    optimizer = sgd()
+    if in_tensor:
+        optimizer.param_groups[0]["lr"] = torch.tensor(0.1)
+    line = Sequence([entry(scheduler, **args)], optimizer, epochs_total=9, steps_total=18)
+    for unit in ("epoch", "batch", "batch") * 3:
+        line.advance(unit)
+    with pytest.raises(NonFiniteError) as caught:
+        line.advance("epoch")
+    name = scheduler.__name__
+    assert re.match(rf"'.*{name}' gives the learning rate {re.escape(rate)}\d* at step 6;", caught.value.message)
+    assert caught.value.exit_code == 5

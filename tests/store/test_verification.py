@@ -150,3 +150,22 @@ def test_the_command_has_a_line_for_each_kind_and_exit_4_where_one_is_damaged(ru
     plain = orjson.loads(_verify(run, "--json").stdout)
     assert plain["ok"] is False
     assert [len(check["faults"]) for check in plain["checks"]] == [1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["status.json", "measurements.json"])
+def test_every_flipped_bit_of_a_small_file_that_changes_what_it_says_is_found(run: RunFolder, name: str) -> None:
+    path = run.path / name
+    content = path.read_bytes()
+    before = orjson.loads(content)
+    missed = []
+    for at in range(0, len(content), 7):
+        changed = bytearray(content)
+        changed[at] ^= 1 << (at % 8)
+        path.write_bytes(changed)
+        try:
+            says_the_same = orjson.loads(bytes(changed)) == before
+        except ValueError:
+            says_the_same = False
+        if not says_the_same and not faults(run):
+            missed.append(at)
+    assert missed == []

@@ -127,3 +127,24 @@ def test_what_a_kill_left_is_cleaned_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".last-cccccc").symlink_to("step-00000001")
     checkpoints.clean()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last", "step-00000001"]
+
+
+def test_what_is_used_instead_of_a_damaged_one_is_told_with_the_steps_that_it_costs(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (3, 7, 9):
+        path = save(checkpoints, step, 0.5 if step == 3 else None, best=step == 3)
+        if step > 3:
+            (path / "model.pt").unlink()
+    found, faults = checkpoints.newest()
+    assert found is not None
+    assert found.step == 3
+    assert faults[-1].endswith("step-00000003 is used in its place, and 6 steps are made again")
+
+
+def test_a_damaged_one_that_is_removed_is_told(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    told: list[str] = []
+    checkpoints.tell = told.append
+    (save(checkpoints, 1) / "model.pt").unlink()
+    save(checkpoints, 2)
+    assert told == ["step-00000001 is damaged and is removed; newer ones that are whole: step-00000002"]

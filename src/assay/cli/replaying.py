@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,11 +45,15 @@ def print_replayed(shown: Replayed) -> None:
     bad = [seen for seen in shown.passes if seen.output and seen.output.bad]
     against = [seen for seen in reversed(shown.passes) if seen.gradient and seen.gradient.bad]
     rows = []
+    counts = Counter(seen.name for seen in shown.passes)
+    numbers: Counter[str] = Counter()
     for seen in shown.passes:
+        numbers[seen.name] += 1
+        turn = f" (pass {numbers[seen.name]} of {counts[seen.name]})" if counts[seen.name] > 1 else ""
         mark = "<- first not finite" if bad and seen is bad[0] else ""
         if not bad and against and seen is against[0]:
             mark = "<- first gradient not finite"
-        rows.append((seen.name, seen.kind, _range(seen.output), _range(seen.gradient), mark))
+        rows.append((seen.name + turn, seen.kind, _range(seen.output), _range(seen.gradient), mark))
     print_table(("layer", "type", "output", "gradient of the output", ""), rows)
     if shown.gradients:
         print()

@@ -122,9 +122,12 @@ def print_run(run: RunFolder, *, as_json: bool) -> None:
 
     status = run.read_status()
     checkpoints = {path.name: path.resolve().name for path in sorted(run.checkpoints.glob("[!.]*"))}
+    failed = [path.name for path in sorted((run.path / "failed").glob("step-*"))]
     cursors = {path.stem: read_json(path) for path in sorted(run.courier.glob("*.json"))}
     if as_json:
-        print_json({"path": str(run.path), "status": status, "checkpoints": checkpoints, "loggers": cursors})
+        print_json(
+            {"path": str(run.path), "status": status, "checkpoints": checkpoints, "failed": failed, "loggers": cursors}
+        )
         return
     print(f"run {run.path}")
     for key in ("state", "reason", "epoch", "epochs", "step", "monitor"):
@@ -139,6 +142,10 @@ def print_run(run: RunFolder, *, as_json: bool) -> None:
             print(f"             {line}")
     for name, target in checkpoints.items():
         print(f"checkpoint   {name}" + (f" -> {target}" if target != name else ""))
+    for name in failed:
+        print(f"failed step  {name}")
+    if failed:
+        print(f"to repeat    assay replay {run.path}")
     records, behind = last_id(run.journal) + 1, False
     for name, cursor in cursors.items():
         trouble = f" ({brief(cursor['error'])})" if cursor.get("error") else ""

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay.errors import CheckpointError, ConfigError, DataError, Problem
+from assay.config.components import nearest
+from assay.errors import CheckpointError, ConfigError, DataError, Place, Problem
 
-__all__ = ["Changes", "changes", "differences", "refuse_inexact"]
+__all__ = ["Changes", "changes", "differences", "keys_of", "refuse_inexact", "unneeded"]
 
 # Changing these leaves every step as it was; anything else makes the resumed run another run.
 _HARMLESS = (
@@ -29,6 +30,9 @@ _HARMLESS = (
     "data.dataset.args.root",
     "data.loader.args.workers",
     "data.loader.args.prefetch",
+    "data.loader.args.persistent",
+    "data.loader.args.start_method",
+    "data.loader.args.timeout",
 )
 
 
@@ -37,8 +41,30 @@ def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, A
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in sorted({*before, *after}):
             yield from differences(before.get(name), after.get(name), f"{key}.{name}" if key else name)
+    elif _are_components(before, after):
+        for number, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from differences(old, new, f"{key}.{number}")
     elif before != after:
         yield key, before, after
+
+
+def _are_components(before: Any, after: Any) -> bool:
+    """Whether they are lists of the same components, of which no more than arguments differ."""
+    if not (isinstance(before, list) and isinstance(after, list) and len(before) == len(after)):
+        return False
+    pairs = list(zip(before, after, strict=True))
+    if not all(isinstance(old, Mapping) and isinstance(new, Mapping) for old, new in pairs):
+        return False
+    return all(old.get("type") == new.get("type") for old, new in pairs)
+
+
+def keys_of(config: Any, key: str = "") -> Iterator[str]:
+    """Every key that a difference may have."""
+    entries = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ()
+    for name, value in entries:
+        dotted = f"{key}.{name}" if key else str(name)
+        yield dotted
+        yield from keys_of(value, dotted)
 
 
 def refuse_inexact(changed: Sequence[tuple[str, Any, Any]], allowed: Sequence[str]) -> None:
@@ -62,6 +88,32 @@ def refuse_inexact(changed: Sequence[tuple[str, Any, Any]], allowed: Sequence[st
         raise ConfigError(problems)
 
 
+def unneeded(allowed: Sequence[str], keys: Sequence[str], facts: Sequence[str], changed: Sequence[str]) -> list[str]:
+    """Those of the keys that are allowed to change which have not changed.
+
+    Args:
+        keys: every key of the run's configuration and of the one that it is resumed with.
+        facts: what else may be found to differ.
+        changed: the keys that have.
+
+    Raises:
+        ConfigError: one is no key at all.
+    """
+    known = {".".join(parts[: end + 1]) for key in keys for parts in [key.split(".")] for end in range(len(parts))}
+    known |= {*facts, *changed}
+    problems = []
+    for key in dict.fromkeys(allowed):
+        if key not in known:
+            near = nearest(key, sorted(known))
+            hint = f"did you mean {near}?" if near else "a key of the configuration, such as optimizer.args.lr; or data"
+            problems.append(
+                Problem(f"there is no key {key!r} that could change", Place("--allow-change"), found=key, hint=hint)
+            )
+    if problems:
+        raise ConfigError(problems)
+    return [key for key in allowed if not any(f"{name}.".startswith(f"{key}.") for name in changed)]
+
+
 def is_harmless(key: str) -> bool:
     return any(key == free or key.startswith(free + ".") for free in _HARMLESS)
 
@@ -78,6 +130,7 @@ class Changes:
         host: the machine and how it computes: (name, before, now).
         order: the order of the epoch is another.
         unknown: the checkpoint does not say what it was made with.
+        lost: what changes in training and no checkpoint holds, a sentence each.
     """
 
     config: list[tuple[str, Any, Any]] = field(default_factory=list)
@@ -88,6 +141,7 @@ class Changes:
     host: list[tuple[str, Any, Any]] = field(default_factory=list)
     order: bool = False
     unknown: bool = False
+    lost: list[str] = field(default_factory=list)
 
     @property
     def level(self) -> str:
@@ -97,7 +151,7 @@ class Changes:
         of_samples = any(key == "seed" or f"{key}.".startswith("data.") for key in harmful)
         if self.unknown or self.data or self.code or self.order or of_samples:
             return ""
-        return "A" if harmful or self.software or self.host else "B"
+        return "A" if harmful or self.software or self.host or self.lost else "B"
 
     def reasons(self) -> list[str]:
         """What keeps the resume from being exact."""
@@ -107,6 +161,7 @@ class Changes:
         found += self.data
         found += ["the order of the samples is another"] if self.order else []
         found += [f"code of the project ({', '.join(self.code)})"] if self.code else []
+        found += self.lost
         return found + [f"{name} {old} -> {new}" for name, old, new in (*self.software, *self.host)]
 
     def lines(self) -> list[str]:

@@ -18,7 +18,7 @@ from assay.config.check import Checked
 from assay.data.loaders.base import BaseLoader
 from assay.data.samples import BatchKey
 from assay.data.splits import Splits
-from assay.errors import ConfigError, Problem, StorageError
+from assay.errors import ConfigError, NonFiniteError, Problem, StorageError, room
 from assay.experiment.build import listed, open_data
 from assay.experiment.findings import placed
 from assay.experiment.layers import first_line
@@ -26,6 +26,7 @@ from assay.experiment.real_batch import try_real_batch
 from assay.experiment.rehearsal import Rehearsed, rehearse
 from assay.schedulers.plan import Stretch, plan, stretches
 from assay.trainer.default import DefaultTrainer
+from assay.trainer.unsaved import unsaved
 from assay.utils.devices import choose_device
 from assay.utils.discreet import discreet_streams
 
@@ -86,7 +87,7 @@ def preflight(checked: Checked) -> Preflight:
     Raises:
         ConfigError: something does not fit; layers are named.
         DataError: the data is missing, damaged, or has targets out of range.
-        StorageError: the folder of the runs cannot be written.
+        StorageError: the folder of the runs cannot be written, or there is no room for one checkpoint.
     """
     with placed(checked):
         device = choose_device(checked.config.host.device)
@@ -100,6 +101,7 @@ def preflight(checked: Checked) -> Preflight:
         _require_pairs(checked, batches["train"])
         rehearsed = rehearse(checked, data, batches, device)
     try_real_batch(checked, data.info, batches, rehearsed)
+    _require_room(Path(checked.config.folder), rehearsed.state_bytes)
     return Preflight(checked, data, device, rehearsed)
 
 
@@ -129,6 +131,7 @@ def report(done: Preflight) -> Report:
         learning_rate=_learning_rate(done),
         loggers=_loggers(checked),
     )
+    made.notes.extend(f"{place} is a {what}" for place, what in unsaved(trainer).items())
     return _with_notes(made)
 
 
@@ -187,6 +190,17 @@ def _probe(folder: Path) -> None:
         raise StorageError.writing(folder, error) from error
 
 
+def _require_room(folder: Path, needed: int) -> None:
+    """Told now, and not at the first save, hours from here."""
+    place = _existing(folder)
+    if shutil.disk_usage(place).free < needed:
+        raise StorageError(
+            f"there is no room for one checkpoint of this run where {str(folder)!r} is or would be",
+            hint="free some space, or choose another `folder` in the configuration",
+            found=room(place, needed),
+        )
+
+
 def _free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
@@ -198,15 +212,20 @@ def _learning_rate(done: Preflight) -> list[Stretch]:
     entries = trainer.parts.schedulers
     # Without schedulers that count batches every epoch is one step.
     by_epoch = all(entry.unit == "epoch" for entry in entries)
-    rows = plan(
-        entries,
-        trainer.optimizer.param_groups,
-        trainer.optimizer.defaults,
-        epochs=math.ceil(trainer.updates / len(done.data.train)),
-        steps_per_epoch=1 if by_epoch else len(done.data.train),
-        max_steps=None if by_epoch else trainer.updates,
-        direction=trainer.monitor.direction,
-    )
+    try:
+        rows = plan(
+            entries,
+            trainer.optimizer.param_groups,
+            trainer.optimizer.defaults,
+            epochs=math.ceil(trainer.updates / len(done.data.train)),
+            steps_per_epoch=1 if by_epoch else len(done.data.train),
+            max_steps=None if by_epoch else trainer.updates,
+            direction=trainer.monitor.direction,
+        )
+    except NonFiniteError as error:
+        message = error.message.partition(" at step ")[0] + " before the end of the run"
+        problem = Problem(message, key=error.where, expected=error.expected, hint=error.hint)
+        raise ConfigError.of(problem) from error
     return stretches(rows)
 
 

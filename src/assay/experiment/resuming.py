@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from assay.data.fingerprint import order_digest
 from assay.data.splits import Splits
 from assay.errors import CheckpointError, ConfigError, RunBusyError
 from assay.experiment.build import Built, build, open_data
-from assay.experiment.changes import Changes, changes, differences, refuse_inexact
+from assay.experiment.changes import Changes, changes, differences, keys_of, refuse_inexact, unneeded
 from assay.experiment.findings import placed
 from assay.experiment.fingerprint import fingerprint, holds_same, outside_values
 from assay.experiment.following import follow
@@ -26,8 +26,10 @@ from assay.store.journal import Journal, cut, digest
 from assay.store.lock import Lock
 from assay.store.run_folder import RunFolder
 from assay.trainer import snapshot
+from assay.trainer.base import BaseTrainer
 from assay.trainer.checkpoint import Checkpoints
 from assay.trainer.signals import Signals
+from assay.trainer.unsaved import unsaved
 from assay.utils.atomic import remove_unfinished, storing
 from assay.utils.devices import choose_device
 
@@ -75,7 +77,10 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         with placed(checked):
             refuse_inexact(changed, request.allow_change)
             refuse_inexact([(key, text, "another value") for key, text in found.outside], request.allow_change)
+        found.lost = not_kept(trainer, checkpoint.state)
         found.refuse(request.allow_change, request.require_exact)
+    for key in _unneeded(run, checked, built, found, request.allow_change):
+        request.console.print(f"note: --allow-change {key}: it has not changed", markup=False, highlight=False)
     if strategy.is_first:
         _tidy(run, request.console)
     if checkpoint is not None and strategy.is_first and _journal_differs(run, checkpoint.state):
@@ -94,8 +99,15 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
             other = f"step {trainer.progress.step}"
             raise CheckpointError(f"{checkpoint.path.name} holds another step than its manifest says", found=other)
         position = journal_position(checkpoint.state)
+        if why := other_measure(trainer, changed):
+            trainer.monitor.begin_anew(checkpoint.step)
+            trainer.progress.best = {}
+            faults.append(f"{why}: what was the best is no measure for it, and the best begins anew")
+            request.console.print(f"warning: {faults[-1]}", markup=False, highlight=False, soft_wrap=True)
     if checkpoint is not None and strategy.is_first:
         with storing(run.checkpoints):
+            if trainer.monitor.since == checkpoint.step:
+                Checkpoints(run.checkpoints).forget_best()
             Checkpoints(run.checkpoints).relink(trainer.monitor.best_step, checkpoint.step)
     completed = strategy.on_first(lambda: run.read_status().get("state") == "completed")
     if checkpoint is None and completed:
@@ -134,6 +146,36 @@ def _changed(before: Mapping[str, Any], checked: Checked) -> list[tuple[str, Any
     # These hold what was chosen, and the configuration says auto: the fingerprint tells what became of them.
     chosen = ("host.device", "host.threads", "host.memory_format")
     return [change for change in differences(before, checked.complete) if change[0] not in chosen]
+
+
+def _unneeded(run: RunFolder, checked: Checked, built: Built, found: Changes, allowed: Sequence[str]) -> list[str]:
+    """What was allowed to change and has not."""
+    if not allowed:
+        return []
+    keys = [key for config in (run.read_config(), checked.complete) for key in keys_of(config)]
+    facts = [name for group in ("software", "machine", "arithmetic") for name in built.fingerprint[group]]
+    changed = [key for key, *_ in (*found.config, *found.outside, *found.software, *found.host)]
+    changed += ["data"] * bool(found.data or found.order) + ["code"] * bool(found.code)
+    return unneeded(allowed, keys, [*facts, "data", "code"], changed)
+
+
+def other_measure(trainer: BaseTrainer, changed: Sequence[tuple[str, Any, Any]]) -> str:
+    """Why values of the monitored name are not those of before; empty where they are."""
+    name = trainer.monitor.name
+    for key, before, after in changed:
+        if key == "trainer.args.monitor":
+            return f"{key} was {before!r} and is {after!r}"
+        section = "loss" if name.split("/")[1] == "loss" else "metrics"
+        if f"{key}.".startswith(f"{section}."):
+            return f"{key} has changed, and {name} is another measure"
+    return ""
+
+
+def not_kept(trainer: BaseTrainer, state: Mapping[str, Any]) -> list[str]:
+    """What a checkpoint does not hold although steps may depend on it."""
+    held = state.get("not_held")
+    names = {str(name) for name in held} if isinstance(held, list) else set()
+    return [f"{name} is in no checkpoint" for name in sorted({*names, *unsaved(trainer)})]
 
 
 def _tidy(run: RunFolder, console: Console) -> None:

@@ -34,6 +34,7 @@ from assay.trainer.display import Display
 from assay.trainer.measured import measurements
 from assay.trainer.signals import Signals, Stopped
 from assay.trainer.strategy import Strategy
+from assay.trainer.unsaved import unsaved
 from assay.trainer.writer import Writer
 from assay.utils.atomic import read_json, storing, write_json
 from assay.utils.secrets import concealed_in
@@ -127,6 +128,8 @@ def carry_out(
     news = {"loggers": courier.look} if courier else {}
     display = Display(request.console, trainer.updates, keep=output.line, **news)
     display.note(head)
+    for place, what in unsaved(trainer).items():
+        display.note(f"warning: {place} is a {what}")
     settings = (config.logging, config.checkpoints)
     labels = tuple(built.data.info.class_names)
     writer = Writer(run, journal, checkpoints, settings, display, signals, labels)

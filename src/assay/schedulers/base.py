@@ -12,9 +12,13 @@ from torch.optim import Optimizer
 from assay.errors import ConfigError, Problem
 from assay.schedulers.groups import base_rate, put
 
-__all__ = ["BaseScheduler", "Unit"]
+__all__ = ["BaseScheduler", "RateError", "Unit"]
 
 Unit = Literal["epoch", "batch"]
+
+
+class RateError(ConfigError):
+    """A scheduler gives a learning rate that is none: below 0, NaN or infinite."""
 
 
 class BaseScheduler(ABC):
@@ -80,7 +84,7 @@ class BaseScheduler(ABC):
         if value is None:
             return
         if not 0.0 <= value < math.inf:
-            raise ConfigError.of(
+            raise RateError.of(
                 Problem(
                     f"'{type(self).__name__}' gives no usable learning rate at position {self.position}",
                     found=repr(value),

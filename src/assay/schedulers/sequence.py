@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import abc
 from typing import Any, final
 
+from torch import Tensor
 from torch.optim import Optimizer
 
-from assay.errors import CheckpointError, ConfigError, Problem
+from assay.errors import CheckpointError, ConfigError, NonFiniteError, Problem
 from assay.schedulers import groups
-from assay.schedulers.base import BaseScheduler, Unit
+from assay.schedulers.base import BaseScheduler, RateError, Unit
 from assay.schedulers.plain import NotPlain
 from assay.schedulers.turn import ABOUT_ARGUMENTS, Direction, Scheduled, Turn
 from assay.schedulers.wrapped import TorchScheduler
@@ -70,17 +72,25 @@ class Sequence:
         Args:
             unit: which kind of boundary it is.
             monitored: the value of the last validation; None if there is none since the last epoch boundary.
+
+        Raises:
+            NonFiniteError: a scheduler gives a rate that is below 0 or not finite; no update was made with it.
         """
         boundary = self._boundaries[unit]
+        step = self._boundaries["batch"]
         self._boundaries[unit] += 1
         for turn in self._turns:
             if turn.scheduler is None:
                 self._start(turn, unit)
+                self._refuse_rates(turn, step)
             elif turn.unit == unit and boundary > turn.start and not turn.scheduler.finished:
                 try:
                     turn.scheduler.step(monitored)
+                except RateError as error:
+                    raise _unusable(turn, error.problems[0].found, step) from error
                 except ABOUT_ARGUMENTS as error:
                     raise turn.error(error) from error
+                self._refuse_rates(turn, step)
             if turn.blocks:
                 return
 
@@ -134,6 +144,16 @@ class Sequence:
             turn.start = self._boundaries["batch"] - (unit == "batch")
         turn.scheduler = self._make(turn)
 
+    def _refuse_rates(self, turn: Turn, step: int) -> None:
+        for group in self.optimizer.param_groups:
+            rate = group["lr"]
+            if isinstance(rate, Tensor):
+                if not rate.is_cpu:  # a read would wait for the device
+                    continue
+                rate = rate.item()
+            if not 0.0 <= rate < math.inf:
+                raise _unusable(turn, repr(rate), step)
+
     def _make(self, turn: Turn) -> BaseScheduler | TorchScheduler:
         left = max(self._totals[turn.unit] - turn.start, 1)
         return turn.make(self.optimizer, self._ratios, left, self._direction)
@@ -178,6 +198,15 @@ class Sequence:
                 found=str(len(state["groups"])),
                 expected=str(len(self.optimizer.param_groups)),
             )
+
+
+def _unusable(turn: Turn, rate: str, step: int) -> NonFiniteError:
+    return NonFiniteError(
+        f"{turn.bound.name!r} gives the learning rate {rate} at step {step}; the update was not made",
+        hint=f"look at its arguments ({turn.key})",
+        where=str(turn.bound.place or turn.key),
+        expected="a finite number, 0 or more",
+    )
 
 
 def _changed(then: abc.Mapping[str, Any], now: abc.Mapping[str, Any]) -> list[str]:

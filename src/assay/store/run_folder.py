@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import time
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from assay.errors import ConfigError, Problem, StorageError
-from assay.utils.atomic import read_json, storing, write_json
+from assay.utils.atomic import as_json, read_json, storing, write_bytes, write_json
 from assay.utils.digest import sha256_of
 from assay.utils.secrets import conceal
 
@@ -75,9 +78,10 @@ class RunFolder:
             before = self.read_status()
         except (ValueError, TypeError):  # damaged: this one is whole
             before = {}
+        before.pop("sum", None)
         status = {**before, "state": state, **facts, "updated": time.time()}
         with storing(self.status):
-            write_json(self.status, status)
+            write_json(self.status, {**status, "sum": _sum(status)})
 
     def read_status(self) -> dict[str, Any]:
         try:
@@ -89,6 +93,33 @@ class RunFolder:
         """Keep the sums of the files that say what the run is: nobody but the run itself changes them."""
         self.write_status("running", documents={path.name: sha256_of(path) for path in self._sealed()})
 
+    def write_measurements(self, facts: dict[str, Any]) -> None:
+        """Replace measurements.json and the sum of it. A kill may come between the two: the sum before counts too.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        content = as_json(facts)
+        status = self.read_status()
+        documents = dict(status.get("documents", {}))
+        before = documents.get(self.measurements.name, "").rpartition(" ")[2]
+        documents[self.measurements.name] = f"{before} {hashlib.sha256(content).hexdigest()}".strip()
+        self.write_status(status.get("state", "running"), documents=documents)
+        with storing(self.measurements):
+            write_bytes(self.measurements, content)
+
+    def is_status_whole(self) -> bool:
+        """Whether status.json is as `write_status` has written it; one that cannot be read is not.
+
+        Raises:
+            OSError: it is not there.
+        """
+        try:
+            status = dict(read_json(self.status))
+        except (ValueError, TypeError):
+            return False
+        return bool(status.pop("sum", "") == _sum(status))
+
     def unsealed(self) -> list[Path]:
         """Those of these files that are not as the run wrote them."""
         try:
@@ -96,11 +127,13 @@ class RunFolder:
         except (ValueError, TypeError):  # damaged: nothing is known of them
             return []
         return [
-            path for path in self._sealed() if path.is_file() and sums.get(path.name, "") not in ("", sha256_of(path))
+            path
+            for path in self._sealed()
+            if path.is_file() and (held := sums.get(path.name, "")) and sha256_of(path) not in held.split()
         ]
 
     def _sealed(self) -> tuple[Path, ...]:
-        return self.config, self.origin, self.environment, self.transforms
+        return self.config, self.origin, self.environment, self.transforms, self.measurements
 
     def read_config(self) -> dict[str, Any]:
         """
@@ -125,6 +158,11 @@ class RunFolder:
         """The same, of what may be left out where the disk refuses."""
         with contextlib.suppress(StorageError):
             self.write_log(text)
+
+
+def _sum(status: dict[str, Any]) -> str:
+    """Of what is read again: NaN is written as null."""
+    return hashlib.sha256(as_json(orjson.loads(as_json(status)))).hexdigest()
 
 
 def find_run(text: str, base: Path = Path("saved")) -> RunFolder:

@@ -76,6 +76,8 @@ def _documents(run: RunFolder) -> Check:
             check.faults.append(f"{path.name} is damaged: {error}")
     with contextlib.suppress(OSError):  # told above
         check.faults += [f"{path.name} is not as the run has written it" for path in run.unsealed()]
+    if run.status in held and not run.is_status_whole():
+        check.faults.append(f"{run.status.name} is not as the run has written it")
     state = held.get(run.status, {}).get("state", "running")
     if state not in (*FINAL, "running"):
         check.faults.append(f"{run.status.name} has the state {state!r}, expected running or one of {', '.join(FINAL)}")

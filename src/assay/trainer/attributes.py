@@ -6,6 +6,7 @@ none of them. Here each that has changed since the objects were built is found a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 from collections import deque
@@ -23,7 +24,7 @@ from assay.trainer.plain import GENERATORS, encoded, set_generator
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
 
-__all__ = ["Attributes", "parts_with_state"]
+__all__ = ["Attributes", "holders", "own_attributes", "parts_with_state"]
 
 # Of a trainer: what is saved by name, what is built anew, and what is the loop's.
 KNOWN = frozenset({"parts", "model", "loss", "optimizer", "schedulers", "scaler", "average", "monitor", "progress"})
@@ -66,7 +67,7 @@ class Attributes:
         """Set what `take` gave (decoded), in the objects that are there: others may hold them as well."""
         remaining = {path: dict(values) for path, values in held.items()}
         # An object may hang on an attribute that is set here first.
-        while found := [(path, one) for path, one in _holders(trainer) if path in remaining]:
+        while found := [(path, one) for path, one in holders(trainer) if path in remaining]:
             for path, one in found:
                 for name, value in remaining.pop(path, {}).items():
                     there = getattr(one, name, None)
@@ -78,8 +79,8 @@ class Attributes:
                         setattr(one, name, restored)
 
     def _every(self, trainer: BaseTrainer) -> Iterator[tuple[tuple[str, str], Any, Any]]:
-        for path, one in _holders(trainer):
-            for name, value in _attributes(one, path):
+        for path, one in holders(trainer):
+            for name, value in own_attributes(one, path):
                 yield (path, name), one, value
 
 
@@ -103,7 +104,7 @@ def parts_with_state(trainer: BaseTrainer) -> dict[str, Any]:
     return found
 
 
-def _holders(trainer: BaseTrainer) -> Iterator[tuple[str, Any]]:
+def holders(trainer: BaseTrainer) -> Iterator[tuple[str, Any]]:
     """Every object whose attributes are followed, by its path."""
     seen: set[int] = set()
     roots: list[tuple[str, Any]] = [("trainer", trainer), ("model", trainer.model), ("loss", trainer.loss)]
@@ -121,10 +122,10 @@ def _holders(trainer: BaseTrainer) -> Iterator[tuple[str, Any]]:
         yield path, one
         if isinstance(one, nn.Module):
             roots += [(f"{path}.{name}", child) for name, child in one.named_children()]
-        roots += [(f"{path}.{name}", value) for name, value in _attributes(one, path) if _is_users(value)]
+        roots += [(f"{path}.{name}", value) for name, value in own_attributes(one, path) if _is_users(value)]
 
 
-def _attributes(one: Any, path: str) -> Iterator[tuple[str, Any]]:
+def own_attributes(one: Any, path: str) -> Iterator[tuple[str, Any]]:
     """What of an object is not in its state_dict."""
     skipped: frozenset[str] = frozenset()
     if isinstance(one, nn.Module):
@@ -141,7 +142,7 @@ def _attributes(one: Any, path: str) -> Iterator[tuple[str, Any]]:
     elif hasattr(one, "state_dict"):
         return
     of_torchmetrics = hasattr(one, "_update_count")  # its states are in the state_dict; the rest is its own business
-    for name, value in list(getattr(one, "__dict__", {}).items()):
+    for name, value in _fields(one):
         is_known = name in skipped or (of_torchmetrics and (name.startswith("_") or name in one._defaults))
         if not is_known and not isinstance(value, nn.Module | torch.optim.Optimizer):
             yield name, value
@@ -153,7 +154,20 @@ def _is_users(value: Any) -> bool:
     origin = kind.__module__.partition(".")[0]
     if origin in _FOREIGN or (origin in sys.stdlib_module_names and origin != "__main__") or _is_code(value):
         return False
-    return hasattr(value, "__dict__") and not hasattr(value, "state_dict")
+    has_fields = hasattr(value, "__dict__") or any(True for _ in _fields(value))
+    return has_fields and not hasattr(value, "state_dict")
+
+
+def _fields(one: Any) -> list[tuple[str, Any]]:
+    """What is in its dictionary and in its slots."""
+    fields = dict(getattr(one, "__dict__", {}))
+    for kind in type(one).__mro__:
+        names = vars(kind).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            if kind.__module__.partition(".")[0] not in _FOREIGN and name not in ("__dict__", "__weakref__"):
+                with contextlib.suppress(AttributeError):  # nothing is in it yet
+                    fields[name] = getattr(one, name)
+    return list(fields.items())
 
 
 def _is_code(value: Any) -> bool:

@@ -51,6 +51,8 @@ class Monitor:
     best_epoch: int = -1
     best_step: int = -1
     without_improvement: int = 0
+    since: int = 0
+    """The step from which on values are of the same measure."""
 
     @classmethod
     def parse(cls, text: str, early_stopping: EarlyStopping | None = None) -> Monitor:
@@ -81,9 +83,16 @@ class Monitor:
     def exhausted(self) -> bool:
         return self.early_stopping is not None and self.without_improvement >= self.early_stopping.patience
 
+    def begin_anew(self, step: int) -> None:
+        """What was measured until now is of another measure, and no best for what comes."""
+        self.best, self.best_epoch, self.best_step, self.without_improvement = None, -1, -1, 0
+        self.since = step
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "direction": self.direction,
+            "since": self.since,
             "best": self.best,
             "best_epoch": self.best_epoch,
             "best_step": self.best_step,
@@ -91,10 +100,11 @@ class Monitor:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the count where it stood; a best value of another monitor is forgotten."""
+        """Take up the count where it stood; that of another monitor is of no use."""
         counts = [state[key] for key in ("best_epoch", "best_step", "without_improvement")]
         if not all(type(count) is int for count in counts) or type(state["best"]) not in (float, int, type(None)):
             raise ValueError(f"the monitor's state is {state}")
-        if state["name"] == self.name:
+        if (state["name"], state.get("direction", self.direction)) == (self.name, self.direction):
+            self.since = int(state.get("since", 0))
             for key in ("best", "best_epoch", "best_step", "without_improvement"):
                 setattr(self, key, state[key])

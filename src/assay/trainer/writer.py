@@ -32,7 +32,7 @@ from assay.trainer.media import write_histograms, write_images, write_matrix
 from assay.trainer.recorder import Recorder, by_name
 from assay.trainer.signals import Signals, named
 from assay.trainer.state import Progress, due
-from assay.utils.atomic import read_json, storing, write_json
+from assay.utils.atomic import read_json, storing
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
@@ -83,6 +83,7 @@ class Writer:
     def begin(self, trainer: BaseTrainer) -> None:
         """Before the first step: a mask of -inf is not finite by intention, and stays so."""
         self._never_finite = set(not_finite(snapshot.take(trainer)[0]))
+        self.checkpoints.since, self.checkpoints.tell = trainer.monitor.since, self._warn
         self._retain()
 
     def _retain(self) -> None:
@@ -146,7 +147,10 @@ class Writer:
         for name, value in full.items():
             if not math.isfinite(value) and name not in self._warned:
                 self._warned.add(name)
-                self.display.note(f"warning: {name} is {value} at step {progress.step}; it counts as no improvement")
+                what = ""
+                if name == trainer.monitor.name:
+                    what = ", which chooses the best; such a value is no improvement, for early stopping too"
+                self.display.note(f"warning: {name} is {value} at step {progress.step}{what}")
         if at is None:
             trainer.progress.last |= full
             if phase == "test":
@@ -158,8 +162,7 @@ class Writer:
         facts = measurements(trainer)
         if not facts.keys() <= self._described:
             described = read_json(self.run.measurements) if self.run.measurements.is_file() else {}
-            with storing(self.run.measurements):
-                write_json(self.run.measurements, {**described, **facts})
+            self.run.write_measurements({**described, **facts})
             self._described |= facts.keys()
 
     def after_update(
@@ -215,6 +218,7 @@ class Writer:
                     f"warning: {name} ({kind}) changes in training and cannot be saved; where steps depend on it a "
                     "resume is not exact: keep it in numbers, tensors or lists, or give it state_dict, load_state_dict"
                 )
+        state["not_held"] = sorted(trainer.not_held)
         order = order_digest(trainer.parts.train_data, trainer.progress.epoch)
         state["fingerprint"] = {**self.fingerprint, "order": {"epoch": trainer.progress.epoch, "digest": order}}
         if bad := [name for name in not_finite(tensors) if name not in self._never_finite]:
@@ -244,10 +248,13 @@ class Writer:
             room = f" ({error.found})" if error.found else ""
             kept = f"{error.hint.partition('; ')[2]}; " if "; " in error.hint else ""
             told = f"warning: {error.message}{room}; {kept}training goes on ({self._refused} of {_PATIENCE})"
-            self.display.note(told)
-            self.run.try_log(told)  # the terminal has it
+            self._warn(told.removeprefix("warning: "))
         else:
             self._refused = 0
+
+    def _warn(self, text: str) -> None:
+        self.display.note(f"warning: {text}")
+        self.run.try_log(f"warning: {text}")  # the terminal has it
 
     def best(self, trainer: BaseTrainer) -> tuple[Mapping[str, Tensor], Progress]:
         """The weights that the best value was measured with (a moving average, where there is one), and where that was.

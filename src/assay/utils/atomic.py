@@ -14,7 +14,7 @@ import orjson
 
 from assay.errors import StorageError
 
-__all__ = ["fsync_folder", "read_json", "remove_unfinished", "storing", "write_bytes", "write_json"]
+__all__ = ["as_json", "fsync_folder", "read_json", "remove_unfinished", "storing", "write_bytes", "write_json"]
 
 _UNFINISHED = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{6}\.tmp")
 
@@ -65,9 +65,14 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
-    """Write `value` as indented JSON; NumPy numbers are allowed, NaN becomes null."""
+    """Write `value` as `as_json` gives it."""
+    write_bytes(path, as_json(value), durable=durable)
+
+
+def as_json(value: Any) -> bytes:
+    """Indented; NumPy numbers are allowed, NaN becomes null."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
-    write_bytes(path, orjson.dumps(value, option=options), durable=durable)
+    return orjson.dumps(value, option=options)
 
 
 def read_json(path: Path) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class Checkpoints:
         self.keep_last = max(2, keep_last)
         self.keep_best = max(1, keep_best)
         self.direction = direction
+        self.since = 0
+        """Values of checkpoints up to this step are of another measure."""
+        self.tell: Callable[[str], None] = lambda text: None
         self._whole: dict[Path, tuple[tuple[Any, ...], Manifest]] = {}
 
     def save(
@@ -105,7 +108,12 @@ class Checkpoints:
         faults: list[str] = []
         for path in reversed(self.all()):
             try:
-                return opened(path), faults
+                found = opened(path)
+                if faults:
+                    lost = (place(self.all()[-1]) or (found.step,))[0] - found.step
+                    steps = f"{lost} step{'' if lost == 1 else 's'} {'is' if lost == 1 else 'are'}"
+                    faults[-1] += f"; {path.name} is used in its place, and {steps} made again"
+                return found, faults
             except DamagedError as error:
                 faults.append(f"{path.name} is damaged: {error}")
         faults += [
@@ -125,6 +133,10 @@ class Checkpoints:
             whole = [path for path in self.all() if (place(path) or (0,))[0] == step and self._looked_at(path)]
             if whole and self._target(name) != whole[-1]:
                 self._link(name, whole[-1].name)
+
+    def forget_best(self) -> None:
+        """No checkpoint is the best any more; each is still there."""
+        (self.folder / "best").unlink(missing_ok=True)
 
     def clean(self) -> None:
         """Remove what a kill in the middle of a save or of a removal left; only while the run is locked."""
@@ -183,11 +195,18 @@ class Checkpoints:
         newest = list(latest.values())[-self.keep_last :]
         if not newest:
             return
-        judged = [(value, path) for path in latest.values() if (value := whole[path].value) is not None]
+        judged = [
+            (value, path)
+            for step, path in latest.items()
+            if (value := whole[path].value) is not None and step > self.since
+        ]
         ranked = sorted(judged, key=lambda entry: entry[0], reverse=self.direction == "max")
         kept = {*newest, *(path for _, path in ranked[: self.keep_best]), *map(self._target, _LINKS)}
         for path, manifest in found:
             if path not in kept and (manifest or (place(path) or (0,)) < (place(newest[0]) or (0,))):
+                if manifest is None:
+                    others = ", ".join(one.name for one in newest)
+                    self.tell(f"{path.name} is damaged and is removed; newer ones that are whole: {others}")
                 remains = self._out_of_sight(path)
                 shutil.rmtree(remains) if remains.is_dir() and not remains.is_symlink() else remains.unlink()
 
