@@ -27,6 +27,7 @@ def problems_across(source: Source, kinds: Mapping[str, Kind], objects: Collecti
     yield from _plateaus(source)
     yield from _rate_without_effect(source)
     yield from _shares(source)
+    yield from _compiled_rows(source)
 
 
 def _schedulers(source: Source) -> Iterator[tuple[At, Mapping[str, Any]]]:
@@ -65,6 +66,14 @@ def _rate_without_effect(source: Source) -> Iterator[Problem]:
                 found=f"{values['0']!r} at {source.place((*at, 'args', 'values', '0'))}",
                 hint=f'--set {dotted((*at, "args", "values", "0"))}=…, or take the entry "0" out',
             )
+
+
+def _compiled_rows(source: Source) -> Iterator[Problem]:
+    host = source.data.get("host")
+    if isinstance(host, Mapping) and host.get("strategy") == "fsdp" and host.get("compile") is True:
+        at: At = ("host", "compile")
+        message = "a model whose parameters are in rows is not compiled"
+        yield Problem(message, source.place(at), dotted(at), "true", 'false, or host.strategy "ddp"')
 
 
 def _shares(source: Source) -> Iterator[Problem]:

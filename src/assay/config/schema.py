@@ -185,9 +185,10 @@ class Host(Section):
     compile: bool = Field(default=False, description="Compile the model with torch.compile.")
     deterministic: bool = Field(default=True, description="Use deterministic algorithms only.")
     threads: int | None = Field(default=None, ge=1, le=4096, description="CPU threads; null: one per physical core.")
-    strategy: Literal["auto", "ddp"] = Field(
+    strategy: Literal["auto", "ddp", "fsdp"] = Field(
         default="auto",
-        description="How several processes (`torchrun`) share a training: ddp, each has the whole model.",
+        description="How several processes (`torchrun`) share a training: ddp, each has the whole model; fsdp, each "
+        "has some rows of every parameter. auto is ddp. Without effect on one process.",
     )
     sync_batchnorm: bool = Field(default=True, description="Whether BatchNorm takes its statistics over all processes.")
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(

@@ -110,10 +110,10 @@ def assemble(
             _start_from(model, config.model.weights)
         memory_format = choose_memory_format(config.host.memory_format, model)
         if not on_paper:
-            model.to(device=device, dtype=dtype)
+            model.to(dtype=dtype)
             if memory_format is torch.channels_last:
                 model.to(memory_format=torch.channels_last)
-            model = strategy.prepare(model, sync_batchnorm=config.host.sync_batchnorm)
+            model = strategy.prepare(model, device, sync_batchnorm=config.host.sync_batchnorm)
     with findings.part():
         loss = component["loss",].build(num_classes=data.info.classes)
         loss = loss if on_paper else loss.to(device=device, dtype=dtype)

@@ -28,7 +28,7 @@ __all__ = ["fingerprint", "holds_same", "outside_values"]
 
 def fingerprint(checked: Checked, built: Built, root: Path) -> dict[str, dict[str, Any]]:
     """Plain values by group: `software`, `machine`, `arithmetic`, `code`, `data` and `outside`."""
-    device = built.trainer.device
+    device, strategy = built.trainer.device, built.trainer.strategy
     machine = {"device": device.type}
     if device.type == "cuda":
         machine["GPU"] = torch.cuda.get_device_name(device)
@@ -47,7 +47,7 @@ def fingerprint(checked: Checked, built: Built, root: Path) -> dict[str, dict[st
             "threads": built.host["threads"],
             "memory format": built.host["memory_format"],
             "matrix products": torch.get_float32_matmul_precision(),
-            "processes": torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1,
+            "processes": f"{strategy.size} (fsdp)" if strategy.name == "fsdp" else strategy.size,
         },
         "code": code_digests(root),
         "data": {split: of_data.fingerprint(loader, known) for split, loader in loaders.items() if loader is not None},

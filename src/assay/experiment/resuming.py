@@ -93,7 +93,7 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
     position = {"offset": 0, "next_id": 0}
     if checkpoint is not None:
         names = [name for name in ("model", "ema", "training") if checkpoint.has(name)]
-        tensors = {name: checkpoint.tensors(name, trainer.device) for name in names}
+        tensors = {name: strategy.read(checkpoint, name, trainer.device) for name in names}
         snapshot.restore(trainer, tensors, checkpoint.state)
         if trainer.progress.step != checkpoint.step:
             other = f"step {trainer.progress.step}"

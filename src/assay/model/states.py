@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from assay.utils.sharded import is_sharded, sharded_like
+
 __all__ = ["load_module", "make_buffers"]
 
 
@@ -18,6 +20,9 @@ def load_module(module: nn.Module, state: Mapping[str, Any]) -> None:
         RuntimeError: the state is that of another module.
     """
     make_buffers(module, state)
+    own = module.state_dict(keep_vars=True)
+    if any(map(is_sharded, own.values())):
+        state = {key: sharded_like(value, own.get(key)) for key, value in state.items()}
     module.load_state_dict(state)
 
 

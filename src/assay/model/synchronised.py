@@ -94,13 +94,13 @@ class _Normalised(torch.autograd.Function):
         return given, own_weight.to(weight.dtype), own_bias.to(weight.dtype), None, None
 
 
-def synchronise(model: nn.Module) -> nn.Module:
+def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
     """Let every BatchNorm of the model take its statistics over all processes: torch's own on GPUs, ours on CPUs.
 
     On CPUs the modules stay what and where they are (names, hooks, weights): only their class is another, and is a
     subclass of what it was. Classes with a `forward` of their own are left as they are.
     """
-    if any(parameter.is_cuda for parameter in model.parameters()):
+    if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-any-return, no-untyped-call]
     for module in model.modules():
         if isinstance(module, _BatchNorm) and type(module).forward is _BatchNorm.forward:

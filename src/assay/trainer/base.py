@@ -118,7 +118,9 @@ class BaseTrainer(ABC):
             self.model.compile()  # in place, so that no name gets a prefix
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=parts.precision == "float16")
         # A GradScaler skips such updates by itself.
-        self.flag = None if self.reads_numbers or self.scaler.is_enabled() else Flag(self.optimizer, self.device)
+        self.flag = None
+        if not (self.reads_numbers or self.scaler.is_enabled()):
+            self.flag = Flag(self.optimizer, self.device, self.strategy.largest)
         self.last_batch: Any = None
         self.followed: Attributes | None = None  # from the first snapshot on, what changes beside the states
         self.not_held: dict[str, str] = {}

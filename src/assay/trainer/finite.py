@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from assay.utils.sharded import own_part
+
 __all__ = ["not_finite"]
 
 # Sums of a metric, and what a scheduler keeps, may be infinite; what the weights come from may not.
@@ -22,7 +24,7 @@ def not_finite(tensors: Mapping[str, Any]) -> list[str]:
     """
     parts = {name: held for name, held in tensors.items() if name != "training"}
     parts |= {name: held for name, held in tensors.get("training", {}).items() if name in _PARTS}
-    named = [(name, tensor.detach()) for name, tensor in _named(parts, "") if tensor.is_floating_point()]
+    named = [(name, own_part(tensor).detach()) for name, tensor in _named(parts, "") if tensor.is_floating_point()]
     # Eight times as fast as a look at each number; a sum may overflow, so that it convicts nobody.
     sums = [_dense(tensor).sum(dtype=torch.float32) for _, tensor in named]
     if all(torch.isfinite(torch.stack(group)).all() for group in _by_device(sums)):

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from assay.model.accumulators import accumulator_dtype
 from assay.model.losses.weighting import batch_scale
 from assay.trainer.batches import tensors_of
 from assay.trainer.guard import refuse_gradient, refuse_rates
 from assay.trainer.state import StepResult
+from assay.utils.sharded import own_part
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
@@ -63,7 +64,8 @@ def prepare_gradients(trainer: BaseTrainer, scale: float | Tensor | None) -> Non
     trainer.strategy.reduce(trainer, trainer.optimizer, is_mean=scale is None)
     scale = 1.0 if scale is None else scale
     groups = trainer.optimizer.param_groups
-    gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+    whole = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+    gradients = [own_part(gradient) for gradient in whole]
     if trainer.scaler.is_enabled():
         trainer.scaler.unscale_(trainer.optimizer)
     if gradients and not (isinstance(scale, float) and scale == 1.0):
@@ -73,7 +75,7 @@ def prepare_gradients(trainer: BaseTrainer, scale: float | Tensor | None) -> Non
     if gradients and trainer.flag is not None:
         trainer.flag.look(gradients)
     if gradients and (trainer.clip is not None or reads):
-        norm = nn.utils.get_total_norm(gradients)
+        norm = trainer.strategy.norm(whole)
         if reads:
             refuse_gradient(trainer, norm)
         if trainer.clip is not None:

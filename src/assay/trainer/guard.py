@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from assay.errors import NonFiniteError
+from assay.utils.sharded import own_part
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
@@ -25,9 +26,15 @@ class Flag:
 
     Once raised it stays. A fused optimizer looks at it and leaves the weights as they are from there on; with another
     one the run falls back to its last checkpoint.
+
+    Args:
+        spread: raises it where another process has raised its own.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, device: torch.device, spread: Callable[[Tensor], None] | None = None
+    ) -> None:
+        self._spread = spread
         self.found = torch.zeros((), device=device)
         self._updates = torch.zeros((), device=device)
         self._one = torch.ones((), device=device)
@@ -49,6 +56,8 @@ class Flag:
             else:
                 finite = torch.isfinite(nn.utils.get_total_norm(alike))
                 self.found.copy_(torch.where(finite, self.found, self._one))
+        if self._spread is not None:
+            self._spread(self.found)
         self._updates.add_(self.found)
 
     def read(self) -> int:
@@ -70,10 +79,14 @@ def refuse_loss(trainer: BaseTrainer, loss: Tensor) -> None:
         _refuse(trainer, f"the loss is {value}")
 
 
-def refuse_gradient(trainer: BaseTrainer, norm: Tensor) -> None:
-    """Raises NonFiniteError where the norm of all gradients, a scalar, is NaN or infinite. It reads the number."""
+def refuse_gradient(trainer: BaseTrainer, norm: Tensor, name: str = "") -> None:
+    """Raises NonFiniteError where the norm of all gradients, a scalar, is NaN or infinite. It reads the number.
+
+    Args:
+        name: of the gradient that is not finite, where it is known.
+    """
     if not math.isfinite(norm.item()):
-        name = _first_bad_gradient(trainer)
+        name = name or _first_bad_gradient(trainer)
         _refuse(trainer, "the gradient is not finite" if name else "the norm of the gradient overflows", name)
 
 
@@ -112,6 +125,6 @@ def _first_bad_gradient(trainer: BaseTrainer) -> str:
     """A gradient that is not finite makes those of the layers before it so: the last layer with one is the first."""
     bad = ""
     for name, parameter in trainer.model.named_parameters():
-        if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+        if parameter.grad is not None and not torch.isfinite(own_part(parameter.grad)).all():
             bad = f"{name}.grad"
     return bad

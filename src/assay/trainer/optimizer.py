@@ -12,6 +12,7 @@ from torch import nn
 from assay.config.binding import Bound
 from assay.config.schema import Group
 from assay.errors import CheckpointError, ConfigError, Problem
+from assay.utils.sharded import sharded_like
 
 __all__ = ["build_optimizer", "load_named_state", "named_state"]
 
@@ -91,7 +92,14 @@ def load_named_state(optimizer: torch.optim.Optimizer, model: nn.Module, state: 
     position = {name: index for index, name in enumerate(flat)}
     groups = [{**group, "params": [position[name] for name in group["params"]]} for group in state["param_groups"]]
     content = {key: value for key, value in state.items() if key not in ("on_host", "inner")}
-    content |= {"state": {position.get(key, key): held for key, held in state["state"].items()}, "param_groups": groups}
+    parameters = _parameters(optimizer)
+    named = {}
+    for name, held in state["state"].items():
+        if name in position and isinstance(held, dict):
+            held = {key: sharded_like(value, parameters[position[name]]) for key, value in held.items()}
+        named[name] = held
+    state = {**state, "state": named}
+    content |= {"state": {position.get(key, key): held for key, held in named.items()}, "param_groups": groups}
     # torch makes new groups, and an inner optimizer would go on with the old ones.
     old_groups, old_state = optimizer.param_groups, optimizer.state
     optimizer.load_state_dict(content)

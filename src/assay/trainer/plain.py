@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.schedulers.plain import NotPlain
+from assay.utils.sharded import is_sharded
 
 __all__ = ["GENERATORS", "decoded", "encoded", "module_state", "set_generator"]
 
@@ -38,7 +39,7 @@ def encoded(value: Any, path: str) -> Any:
     kind = type(value)
     if kind in _SCALARS:
         return value
-    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter) and not is_sharded(value):
         return value.detach()
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufc":
         array = np.ascontiguousarray(value)

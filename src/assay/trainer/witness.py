@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-from torch import Tensor
 
 from assay.config.schema import Checkpoints as CheckpointSettings
 from assay.config.schema import Logging
 from assay.model.metrics.collection import MetricSet
 from assay.store.run_folder import RunFolder
-from assay.trainer import snapshot
 from assay.trainer.display import Display
 from assay.trainer.signals import Signals
 from assay.trainer.state import Progress
@@ -39,10 +36,11 @@ class Witness(Writer):
         return super().record(trainer, phase, metrics, at, write=False)
 
     def save(self, trainer: BaseTrainer, measured: Sequence[str], best: bool) -> None:
-        snapshot.take(trainer)
+        tensors, _ = self.taken(trainer)
+        trainer.strategy.parts(tensors).follow()
 
-    def best(self, trainer: BaseTrainer) -> tuple[Mapping[str, Tensor], Progress]:
-        return trainer.strategy.share(None)  # type: ignore[no-any-return]
+    def best_checkpoint(self, trainer: BaseTrainer) -> Any:
+        return None  # the first process tells
 
     def stopped_at_once(self) -> str:
         return "the first process tells what is kept"

@@ -32,6 +32,7 @@ from assay.trainer.media import write_histograms, write_images, write_matrix
 from assay.trainer.recorder import Recorder, by_name
 from assay.trainer.signals import Signals, named
 from assay.trainer.state import Progress, due
+from assay.trainer.strategy import Strategy
 from assay.utils.atomic import read_json, storing
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Writer:
 
     def begin(self, trainer: BaseTrainer) -> None:
         """Before the first step: a mask of -inf is not finite by intention, and stays so."""
-        self._never_finite = set(not_finite(snapshot.take(trainer)[0]))
+        self._never_finite = set(trainer.strategy.union(not_finite(snapshot.take(trainer)[0])))
         self.checkpoints.since, self.checkpoints.tell = trainer.monitor.since, self._warn
         self._retain()
 
@@ -210,7 +211,7 @@ class Writer:
             StorageError: the disk refused for the third time, or the run is about to end.
         """
         require_finite(trainer)
-        tensors, state = snapshot.take(trainer)
+        tensors, state = self.taken(trainer)
         for name, kind in trainer.not_held.items():
             if name not in self._warned:
                 self._warned.add(name)
@@ -221,12 +222,6 @@ class Writer:
         state["not_held"] = sorted(trainer.not_held)
         order = order_digest(trainer.parts.train_data, trainer.progress.epoch)
         state["fingerprint"] = {**self.fingerprint, "order": {"epoch": trainer.progress.epoch, "digest": order}}
-        if bad := [name for name in not_finite(tensors) if name not in self._never_finite]:
-            raise NonFiniteError(
-                f"{bad[0]} is not finite at step {trainer.progress.step}; no checkpoint was written",
-                found=", ".join(bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else ""),
-                hint="resume from the last checkpoint with a lower learning rate",
-            )
         self.recorder.flush()
         progress, monitor = trainer.progress, trainer.monitor
         value = progress.last.get(monitor.name, math.nan)
@@ -240,7 +235,8 @@ class Writer:
                 "next_id": self.journal.next_id,
                 "sha256": self.journal.digest(),
             }
-            self.checkpoints.save(progress.step, tensors, state, value if judged else None, best=best, **facts)
+            with trainer.strategy.parts(tensors) as parts:
+                self.checkpoints.save(progress.step, parts, state, value if judged else None, best=best, **facts)
         except StorageError as error:
             self._refused += 1
             if self._refused == _PATIENCE or trainer.finished or self.signals.received:
@@ -256,19 +252,38 @@ class Writer:
         self.display.note(f"warning: {text}")
         self.run.try_log(f"warning: {text}")  # the terminal has it
 
+    def taken(self, trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Everything that has a state; what the processes hold of it is looked at by all of them.
+
+        Raises:
+            NonFiniteError: a weight, a buffer or the optimizer's state is not finite.
+        """
+        tensors, state = snapshot.take(trainer)
+        bad = [name for name in trainer.strategy.union(not_finite(tensors)) if name not in self._never_finite]
+        if bad:
+            raise NonFiniteError(
+                f"{bad[0]} is not finite at step {trainer.progress.step}; no checkpoint was written",
+                found=", ".join(bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else ""),
+                hint="resume from the last checkpoint with a lower learning rate",
+            )
+        return tensors, state
+
     def best(self, trainer: BaseTrainer) -> tuple[Mapping[str, Tensor], Progress]:
         """The weights that the best value was measured with (a moving average, where there is one), and where that was.
 
         Where a full disk has refused the best, it is told, and the best of those that were saved takes its place, or
         the last where none was.
         """
+        checkpoint, at = trainer.strategy.share(self.best_checkpoint(trainer))  # the first process has it
+        return evaluated_weights(checkpoint, trainer.device, trainer.strategy), at
+
+    def best_checkpoint(self, trainer: BaseTrainer) -> tuple[Checkpoint, Progress]:
         checkpoint = self.checkpoints.load("best" if (self.checkpoints.folder / "best").is_symlink() else "last")
         monitor = trainer.monitor
-        weights = evaluated_weights(checkpoint, trainer.device)
         if checkpoint.step == monitor.best_step:
             samples = trainer.progress.best_samples
             at = Progress(epoch=monitor.best_epoch, step=monitor.best_step, samples=samples)
-            return trainer.strategy.share((weights, at))  # type: ignore[no-any-return]  # the first process has them
+            return checkpoint, at
         manifest = checkpoint.manifest
         self.display.note(
             f"warning: the best weights, of step {monitor.best_step}, could not be saved; "
@@ -276,7 +291,7 @@ class Writer:
         )
         epoch = manifest.epoch - (manifest.batch == 0)  # the checkpoint stands where the next begins
         at = Progress(epoch=epoch, step=manifest.step, samples=manifest.samples)
-        return trainer.strategy.share((weights, at))  # type: ignore[no-any-return]
+        return checkpoint, at
 
     def write_status(self, trainer: BaseTrainer, state: str, **facts: Any) -> None:
         """Where the run stands, for `assay runs` and for people."""
@@ -338,13 +353,16 @@ def _rate(rate: Tensor | float) -> Tensor | float:
     return rate.item() if isinstance(rate, Tensor) and rate.is_cpu else rate
 
 
-def evaluated_weights(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> Mapping[str, Tensor]:
-    """
+def evaluated_weights(
+    checkpoint: Checkpoint, device: torch.device | str = "cpu", strategy: Strategy | None = None
+) -> Mapping[str, Tensor]:
+    """The weights that a model of a checkpoint is evaluated with: what a process needs of them, or all.
+
     Raises:
         CheckpointError: the checkpoint holds no weights.
     """
     name = "ema" if checkpoint.has("ema") else "model"
-    weights = checkpoint.tensors(name, device)
+    weights = (strategy or Strategy()).read(checkpoint, name, torch.device(device))
     if not isinstance(weights, Mapping):
         raise CheckpointError(f"{name}.pt holds a {type(weights).__name__}", where=str(checkpoint.path))
     return weights

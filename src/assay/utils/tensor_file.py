@@ -28,11 +28,12 @@ _ADDING = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 _RECORD = re.compile(r"[^/\\\0]+/(?!.*(?:^|/)\.\.(?:/|$))[^\\\0]+")
 
 
-def load(path: Path, device: torch.device | str = "cpu", *, only_zip: bool = False) -> Any:
+def load(path: Path, device: torch.device | str = "cpu", *, only_zip: bool = False, mmap: bool = False) -> Any:
     """What `torch.save` wrote.
 
     Args:
         only_zip: refuse the form of before torch 1.6.
+        mmap: read of it only what is used.
 
     Raises:
         CheckpointError: it is no such file, it is damaged, or it names anything but tensors and plain types; then
@@ -43,7 +44,7 @@ def load(path: Path, device: torch.device | str = "cpu", *, only_zip: bool = Fal
             raise ValueError("it is no file")
         with path.open("rb") as stream:
             _look_through(stream, path.stat().st_size, only_zip)
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location=device, weights_only=True, mmap=mmap or None)
     except FileNotFoundError as error:
         hint = "paths are relative to the folder that the command is run in"
         raise CheckpointError("there is no such file of weights", where=str(path), hint=hint) from error

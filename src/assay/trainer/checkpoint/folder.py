@@ -17,7 +17,7 @@ from typing import Any
 from assay.errors import CheckpointError, StorageError, room
 from assay.store.manifest import DamagedError, Manifest, checkpoints, place, stamp, verified
 from assay.trainer.checkpoint.reading import Checkpoint, opened
-from assay.trainer.checkpoint.writing import NoRoomError, publish, size_of
+from assay.trainer.checkpoint.writing import NoRoomError, Parts, publish, size_of
 from assay.utils.atomic import fsync_folder
 
 __all__ = ["Checkpoints"]
@@ -47,7 +47,7 @@ class Checkpoints:
     def save(
         self,
         step: int,
-        tensors: Mapping[str, Any],
+        tensors: Mapping[str, Any] | Parts,
         state: Mapping[str, Any],
         value: float | None = None,
         *,
@@ -57,20 +57,23 @@ class Checkpoints:
         """Write one checkpoint and remove those that are no longer kept.
 
         Args:
+            tensors: by file, or the parts of several processes.
             facts: what else the manifest says: `epoch`, `batch`, `samples`, `monitor`.
 
         Raises:
             StorageError: it could not be written; the older ones are as they were.
         """
+        parts = tensors if isinstance(tensors, Parts) else Parts(tensors)
         target = self._free_name(step)
         facts = {"step": step, "epoch": 0, "batch": 0, "samples": 0, "value": value, **facts}
         try:
-            publish(target, tensors, state, facts)
+            publish(target, parts, state, facts)
             if self._looked_at(target) is None:
                 shutil.rmtree(self._out_of_sight(target), ignore_errors=True)
                 raise OSError("what was read again is not what was written")
         except OSError as error:
-            raise self._refused(f"could not save {target.name} to {self.folder}", error, tensors) from error
+            needed = size_of(parts.rest) + parts.bytes
+            raise self._refused(f"could not save {target.name} to {self.folder}", error, needed) from error
         try:
             for name in ("best", "last") if best else ("last",):
                 self._link(name, target.name)
@@ -78,7 +81,7 @@ class Checkpoints:
             self.retain()
         except OSError as error:
             what = f"{target.name} is saved to {self.folder}, but the names or the older ones could not be changed"
-            raise self._refused(what, error, {}) from error
+            raise self._refused(what, error, size_of({})) from error
         return target
 
     def load(self, name: str) -> Checkpoint:
@@ -226,9 +229,9 @@ class Checkpoints:
             temporary.unlink(missing_ok=True)
             raise
 
-    def _refused(self, what: str, error: OSError, tensors: Mapping[str, Any]) -> StorageError:
+    def _refused(self, what: str, error: OSError, needed: int) -> StorageError:
         reason = str(error) if isinstance(error, NoRoomError) else error.strerror or str(error)
-        found = "" if isinstance(error, NoRoomError) else room(self.folder, size_of(tensors))
+        found = "" if isinstance(error, NoRoomError) else room(self.folder, needed)
         kept = ", ".join(path.name for path in self.all()[-self.keep_last :] if self._looked_at(path))
         hint = f"free some space; {kept} kept" if kept else "free some space; no other checkpoint is there"
         return StorageError(f"{what}: {reason}", hint, found=found)

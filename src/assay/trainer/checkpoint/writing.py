@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import torch
@@ -21,14 +21,45 @@ from assay.store.manifest import MANIFEST, STATE, encoded
 from assay.trainer.batches import tensors_of
 from assay.utils.atomic import fsync_folder
 
-__all__ = ["NoRoomError", "publish", "size_of"]
+__all__ = ["NoRoomError", "Parts", "publish", "size_of", "write_file"]
 
 
 class NoRoomError(OSError):
     """The disk has less free than is needed; nothing was written."""
 
 
-def publish(target: Path, tensors: Mapping[str, Any], state: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+class Parts:
+    """What of a checkpoint is written by others than the first process: nothing, where it is alone.
+
+    Args:
+        rest: what the first one writes, by file.
+    """
+
+    bytes = 0
+    """Of all that the others and this one write beside the rest."""
+
+    def __init__(self, rest: Mapping[str, Any]) -> None:
+        self.rest = rest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Tell the others that nothing is written, if they were not told where."""
+
+    def write(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """Let every process write its part into a folder. Returns what the manifest says of the files, by name.
+
+        Raises:
+            OSError: the disk refuses one of them.
+        """
+        return {}
+
+    def follow(self) -> None:
+        """Write the part of a process that is not the first, where and if that one says so."""
+
+
+def publish(target: Path, parts: Parts, state: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Write the files and the manifest under another name and give them the name `target`, which is free.
 
     Raises:
@@ -38,15 +69,14 @@ def publish(target: Path, tensors: Mapping[str, Any], state: Mapping[str, Any], 
     plain = orjson.dumps(dict(state), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     folder = target.parent
     folder.mkdir(parents=True, exist_ok=True)
-    needed = size_of(tensors) + len(plain)
+    needed = size_of(parts.rest) + parts.bytes + len(plain)
     if shutil.disk_usage(folder).free < needed:
         raise NoRoomError(room(folder, needed))
     temporary = folder / f".tmp-{target.name}-{secrets.token_hex(3)}"
     try:
         temporary.mkdir()
-        files = {
-            f"{name}.pt": _write(temporary / f"{name}.pt", partial(torch.save, held)) for name, held in tensors.items()
-        }
+        files = parts.write(temporary)
+        files |= {f"{name}.pt": write_file(temporary / f"{name}.pt", held) for name, held in parts.rest.items()}
         files[STATE] = _write(temporary / STATE, lambda sink: sink.write(plain))
         content = encoded({**facts, "files": files})
         _write(temporary / MANIFEST, lambda sink: sink.write(content))
@@ -83,6 +113,11 @@ class _Sink:
 
     def flush(self) -> None:
         """Nothing is held back."""
+
+
+def write_file(path: Path, held: Any) -> dict[str, Any]:
+    """Make a file of tensors and plain types, sync it, and return what the manifest says of it."""
+    return _write(path, partial(torch.save, held))
 
 
 def _write(path: Path, fill: Callable[[_Sink], object]) -> dict[str, Any]:

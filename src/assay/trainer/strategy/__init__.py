@@ -1,4 +1,4 @@
-"""How one training is spread over processes: alone, or each with all of the model and a part of every batch"""
+"""How one training is spread over processes: each with a part of the batch and all or some rows of the model"""
 
 from __future__ import annotations
 

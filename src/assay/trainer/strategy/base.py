@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -12,6 +12,8 @@ from assay.errors import AssayError, NonFiniteError
 from assay.model.metrics.collection import MetricSet
 from assay.model.metrics.reading import Reading
 from assay.trainer.batches import count_samples, split_batch
+from assay.trainer.checkpoint.reading import Checkpoint
+from assay.trainer.checkpoint.writing import Parts
 from assay.trainer.signals import Signals
 
 if TYPE_CHECKING:
@@ -41,9 +43,9 @@ class Strategy:
         """What signals are answered with."""
         return Signals(interruptible=True)
 
-    def prepare(self, model: nn.Module, *, sync_batchnorm: bool) -> nn.Module:
+    def prepare(self, model: nn.Module, device: torch.device, *, sync_batchnorm: bool) -> nn.Module:
         """The model as it is trained, on its device; the names of its parameters stay as they are."""
-        return model
+        return model.to(device)
 
     def attach(self, trainer: BaseTrainer) -> None:
         """Give the loaders of a trainer their part.
@@ -89,6 +91,25 @@ class Strategy:
         Args:
             is_mean: they are those of means over a process's samples, and count for its share of the batch.
         """
+
+    def norm(self, gradients: Sequence[Tensor]) -> Tensor:
+        """The 2-norm of all gradients together, a scalar."""
+        return nn.utils.get_total_norm(gradients)
+
+    def largest(self, flag: Tensor) -> None:
+        """Raise a flag of the device where another process has raised its own."""
+
+    def union(self, names: list[str]) -> list[str]:
+        """What the processes have found in the tensors that they hold."""
+        return names
+
+    def parts(self, tensors: Mapping[str, Any]) -> Parts:
+        """What each process writes of a checkpoint."""
+        return Parts(tensors)
+
+    def read(self, checkpoint: Checkpoint, name: str, device: torch.device) -> Any:
+        """What this process needs of a file of a checkpoint."""
+        return checkpoint.tensors(name, device)
 
     def after_update(self, model: nn.Module) -> None:
         """Make the same what an update has left different: buffers that no gradient moves."""

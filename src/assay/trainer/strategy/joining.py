@@ -27,13 +27,20 @@ def joined(host: Host) -> Iterator[Strategy]:
     if here.size == 1:
         yield Strategy()
         return
-    from assay.trainer.strategy.parallel import DataParallel
     from assay.trainer.strategy.peers import Peers
 
     cuda = host.device.startswith("cuda") or (host.device == "auto" and torch.cuda.is_available())
     if cuda:
         torch.cuda.set_device(here.local_rank)
-    strategy = DataParallel(Peers(here, cuda=cuda))
+    peers = Peers(here, cuda=cuda)
+    if host.strategy == "fsdp":
+        from assay.trainer.strategy.fsdp import FullySharded
+
+        strategy: Strategy = FullySharded(peers)
+    else:
+        from assay.trainer.strategy.parallel import DataParallel
+
+        strategy = DataParallel(peers)
     try:
         yield strategy
     except Exception as error:

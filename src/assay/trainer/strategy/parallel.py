@@ -29,6 +29,7 @@ from assay.trainer.strategy.base import Strategy
 from assay.trainer.strategy.peers import Peers
 from assay.trainer.strategy.shared_signals import SharedSignals
 from assay.trainer.strategy.summing import broadcast, forms, sum_gradients
+from assay.utils.sharded import is_sharded
 
 if TYPE_CHECKING:
     from assay.data.loaders.base import BaseLoader
@@ -62,9 +63,10 @@ class DataParallel(Strategy):
     def signals(self) -> Signals:
         return self.shared
 
-    def prepare(self, model: nn.Module, *, sync_batchnorm: bool) -> nn.Module:
+    def prepare(self, model: nn.Module, device: torch.device, *, sync_batchnorm: bool) -> nn.Module:
         self._synchronises = sync_batchnorm
-        return synchronise(model) if sync_batchnorm else model
+        model = model.to(device)
+        return synchronise(model, device) if sync_batchnorm else model
 
     def attach(self, trainer: BaseTrainer) -> None:
         parts, micro = trainer.parts, trainer.micro_size
@@ -87,10 +89,11 @@ class DataParallel(Strategy):
         if not trainer.progress.step:  # afterwards each has what it had when it was saved
             averages = [] if trainer.average is None else [trainer.average]
             for module in (trainer.model, trainer.loss, *averages, *beside.values()):
-                broadcast([tensor.data for tensor in (*module.parameters(), *module.buffers())])
+                kept = [*module.parameters(), *module.buffers()]
+                broadcast([tensor.data for tensor in kept if not is_sharded(tensor)])
         if self._synchronises:
             for name, part in beside.items():
-                shared = synchronise(part)
+                shared = synchronise(part, trainer.device)
                 if shared is not part and hasattr(trainer, name):
                     setattr(trainer, name, shared)
         persistent = {id(tensor) for tensor in trainer.model.state_dict(keep_vars=True).values()}
@@ -134,16 +137,13 @@ class DataParallel(Strategy):
         self._error = self._error or error
 
     def agree(self, trainer: BaseTrainer, weight: float | Tensor) -> float | Tensor:
-        parameters = _parameters(trainer.optimizer)
         if trainer.reads_numbers and not trainer.scaler.is_enabled() and self._error is None:
-            # Before they are summed: afterwards nobody knows whose samples it was.
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             try:
-                refuse_gradient(trainer, nn.utils.get_total_norm(gradients))
+                self._refuse(trainer)
             except NonFiniteError as error:
                 self.put_off(error)
         on_host = not isinstance(weight, Tensor) or weight.is_cpu
-        mine = forms(parameters)
+        mine = self._held(trainer.optimizer)
         flags = [float(self._error is not None), float(mine != self._forms), float(self.shared.own)]
         total, bad, other, signal = self.peers.summed_and_largest([float(weight) if on_host else 0.0], flags)
         self.shared.agreed, self.shared.knows = int(signal), True
@@ -164,7 +164,7 @@ class DataParallel(Strategy):
             self.agree(trainer, 0.0)
             self._weight = None
             factor = self._share(trainer)
-        sum_gradients(_parameters(optimizer), self._forms, factor, self.gather)
+        self._settle(_parameters(optimizer), self._forms, factor, of_means=is_mean)
         self._reduced.add(id(optimizer))
 
     def after_update(self, model: nn.Module) -> None:
@@ -202,11 +202,30 @@ class DataParallel(Strategy):
         if id(optimizer) in self._reduced:
             self._reduced.discard(id(optimizer))
             return
-        parameters = _parameters(optimizer)
-        held = list(map(max, zip(*self.gather(forms(parameters)), strict=True)))
+        held = list(map(max, zip(*self.gather(self._held(optimizer)), strict=True)))
         factor: float | Tensor = self._share(trainer)
         if self._weight is not None:  # the loop's own update has made them: they are summands, and not means
             factor = batch_scale(trainer.loss, self._weight, self.count(trainer, None))
+        self._settle(_parameters(optimizer), held, factor, of_means=self._weight is None)
+
+    def _held(self, optimizer: torch.optim.Optimizer) -> tuple[int, ...]:
+        """The forms of this process's gradients."""
+        return forms(_parameters(optimizer))
+
+    def _refuse(self, trainer: BaseTrainer) -> None:
+        """Before they are summed: afterwards nobody knows whose samples it was."""
+        gradients = [p.grad for p in _parameters(trainer.optimizer) if p.grad is not None]
+        refuse_gradient(trainer, nn.utils.get_total_norm(gradients))
+
+    def _settle(
+        self, parameters: Sequence[nn.Parameter], held: Sequence[int], factor: float | Tensor, *, of_means: bool
+    ) -> None:
+        """Make gradients those of all processes.
+
+        Args:
+            held: the form that each has over all of them.
+            of_means: whether they are those of means over a process's samples, and the factor is its share.
+        """
         sum_gradients(parameters, held, factor, self.gather)
 
     def _raise_together(self) -> NoReturn:

@@ -1,0 +1,299 @@
+"""A training whose weights are in rows over several processes, against the same training in one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ranks import largest_difference, last_weights, result_of, run_ranks
+
+import assay
+
+Tiny = Callable[..., dict[str, Any]]
+
+SOURCE = '''
+import copy, os, signal
+import torch
+from torch import nn
+from assay.trainer.default import DefaultTrainer
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, norm: bool) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(width, width), nn.BatchNorm1d(width) if norm else nn.Identity()
+
+    def forward(self, x):
+        return x + self.norm(self.linear(x)).relu()
+
+
+class Net(nn.Module):
+    """Blocks in a list; 13 and 10 rows, which two do not share evenly; a scale without a dimension."""
+
+    def __init__(self, num_classes: int, norm: bool = True, unused: bool = False, tied: bool = False,
+                 drop: float = 0.0) -> None:
+        super().__init__()
+        self.first = nn.Linear(64, 13)
+        self.blocks = nn.ModuleList(Block(13, norm) for _ in range(3))
+        if tied:
+            self.blocks[2].linear = self.blocks[0].linear
+        self.scale, self.drop = nn.Parameter(torch.tensor(0.5)), nn.Dropout(drop)
+        self.head = nn.Linear(13, num_classes)
+        if unused:
+            self.never = nn.Linear(5, 5)
+        self.first.bias.requires_grad_(False)
+
+    def forward(self, x):
+        x = self.first(x.flatten(1)).relu()
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.drop(x) * self.scale)
+
+
+class TwoOptimizers(DefaultTrainer):
+    """Steps the head by an optimizer of its own, and the rest by the configuration's."""
+
+    def __init__(self, parts, **settings):
+        super().__init__(parts, **settings)
+        self.other = torch.optim.Adam(self.model.head.parameters(), lr=0.01)
+
+    def update(self, batch):
+        self.optimizer.zero_grad()
+        self.other.zero_grad()
+        result = self.train_step(self.to_device(batch))
+        result.loss.backward()
+        self.other.step()
+        for parameter in self.model.head.parameters():
+            parameter.grad = None
+        self.step_optimizer()
+        return [result]
+
+
+class Counting(DefaultTrainer):
+    """Adds to the update that there is."""
+
+    def update(self, batch):
+        self.updated = getattr(self, "updated", 0) + 1
+        return super().update(batch)
+
+
+class Teacher(DefaultTrainer):
+    """Is drawn to what a copy of its model says, which stays as it was."""
+
+    def __init__(self, parts, **settings):
+        super().__init__(parts, **settings)
+        self.teacher = copy.deepcopy(self.model).requires_grad_(False)
+
+    def train_step(self, batch):
+        result = super().train_step(batch)
+        with torch.no_grad():
+            said = self.teacher(batch[0])
+        result.loss = result.loss + 0.1 * (result.output - said).square().mean()
+        return result
+
+
+class Acting(DefaultTrainer):
+    """Does at a step and on a rank what the environment says: `what step rank`."""
+
+    def train_step(self, batch):
+        what, step, rank = os.environ.get("ACT", "nothing 0 0").split()
+        if self.progress.step == int(step) and rank == os.environ.get("RANK", "0"):
+            if what == "loss":
+                batch = (batch[0] * float("nan"), batch[1])
+            if what == "gradient":
+                result = super().train_step(batch)
+                result.loss = result.loss + (result.output * 0).sqrt().sum()
+                return result
+            if what.startswith("SIG"):
+                os.kill(os.getpid(), getattr(signal, what))
+        return super().train_step(batch)
+'''
+
+UPDATES = 14
+
+
+def config(tiny: Tiny, folder: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Batches of 50 of 1,293 samples, in rows of a million numbers or more and, with `LEAST` 1, of each block."""
+    return tiny(
+        {
+            "folder": str(folder),
+            "seed": 3,
+            "host.precision": "float64",
+            "host.strategy": "fsdp",
+            "data.loader.args": {"batch_size": 50},
+            "model": {"type": "sharded_parts:Net"},
+            "optimizer": {"type": "SGD", "args": {"lr": 0.05, "momentum": 0.9}},
+            "trainer.args": {"epochs": 1, "max_steps": 20},
+            "logging": {"every": "5ba", "system": None},
+            **(changes or {}),
+        }
+    )
+
+
+def trained(config: dict[str, Any], least: int = 1, **options: Any) -> Path:
+    from assay.trainer.strategy import units
+
+    units.LEAST = least
+    return assay.train(config, quiet=True, preflight=False, **options).path.absolute()
+
+
+@pytest.fixture
+def mine(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delitem(sys.modules, "sharded_parts", raising=False)
+    (project / "sharded_parts.py").write_text(SOURCE)
+    return project
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "BatchNorm, averaged, clipped, scheduled": {
+        "trainer.args": {"epochs": 1, "max_steps": 20, "clip": 0.5, "ema": 0.9},
+        "schedulers": [{"type": "CosineAnnealingLR", "args": {"T_max": 20}, "unit": "batch"}],
+    },
+    "micro-batches, tied weights, what nobody uses": {
+        "model": {"type": "sharded_parts:Net", "args": {"norm": False, "tied": True, "unused": True}},
+        "optimizer": {"type": "AdamW", "args": {"lr": 0.01}},
+        "trainer.args": {"epochs": 1, "max_steps": 20, "accumulate": 3},
+    },
+    "float32": {
+        "host.precision": "float32",
+        "model": {"type": "sharded_parts:Net", "args": {"norm": False}},
+        "optimizer": {"type": "SGD", "args": {"lr": 0.05, "momentum": 0.9}},
+    },
+    "class weights and ignored targets": {
+        "loss": {"type": "CrossEntropyLoss", "args": {"weight": [1, 2, 3, 4, 5, 6, 7, 8, 9, 1.0], "ignore_index": 3}},
+        "trainer.args": {"epochs": 1, "max_steps": 20, "accumulate": 2},
+    },
+    "two optimizers": {"trainer": {"type": "sharded_parts:TwoOptimizers", "args": {"epochs": 1, "max_steps": 20}}},
+    "an update that calls ours": {
+        "trainer": {"type": "sharded_parts:Counting", "args": {"epochs": 1, "max_steps": 20}},
+    },
+    "a copy of the model": {
+        "model": {"type": "sharded_parts:Net", "args": {"norm": False}},
+        "trainer": {"type": "sharded_parts:Teacher", "args": {"epochs": 1, "max_steps": 20}},
+    },
+    "the last batch is smaller than the world": {
+        "data.split": {"validation": 231},
+        "data.loader.args": {"batch_size": 401},
+        "trainer.args": {"epochs": 4},
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_processes_that_share_the_weights_end_where_one_does(mine: Path, tiny: Tiny, name: str) -> None:
+    one = trained(config(tiny, mine / "one", CASES[name]))
+    several = result_of(run_ranks(2, trained, config(tiny, mine / "several", CASES[name])))
+    bound = 1e-4 if "float32" in name else 1e-10
+    assert largest_difference(last_weights(one), last_weights(several)) <= bound
+
+
+def resumed(run: Path, size_of_run: int = 20) -> Path:
+    from assay.trainer.strategy import units
+
+    units.LEAST = 1
+    changes = (f"trainer.args.max_steps={size_of_run}",)
+    return assay.train(resume=run, overrides=changes, quiet=True, preflight=False).path.absolute()
+
+
+EXACT: dict[str, Any] = {
+    "model": {"type": "sharded_parts:Net", "args": {"drop": 0.2}},
+    "optimizer": {"type": "AdamW", "args": {"lr": 0.01}},
+    "trainer.args": {"epochs": 1, "max_steps": 20, "ema": 0.9, "accumulate": 2},
+}
+
+
+@pytest.mark.slow
+def test_a_resume_goes_on_to_the_bit_with_as_many_processes_and_with_the_same_samples_with_others(
+    mine: Path, tiny: Tiny
+) -> None:
+    part = {**EXACT, "trainer.args": {**EXACT["trainer.args"], "max_steps": 14}}
+    whole = result_of(run_ranks(2, trained, config(tiny, mine / "whole", EXACT)))
+    first = result_of(run_ranks(2, trained, config(tiny, mine / "first", part)))
+    runs = {name: mine / name for name in ("two", "one")}
+    for path in runs.values():
+        shutil.copytree(first, path, symlinks=True)
+    two = result_of(run_ranks(2, resumed, runs["two"]))
+    assert json.loads((two / "status.json").read_text())["resumed"][-1]["level"] == "B"
+    assert {file.name for file in (two / "checkpoints" / "last").glob("*.pt")} == {
+        f"{name}{part}.pt" for name in ("model", "ema", "training") for part in ("", "-0-of-2", "-1-of-2")
+    }
+    assert_same_tensors(everything(two), everything(whole))
+    one = resumed(runs["one"])
+    assert json.loads((one / "status.json").read_text())["resumed"][-1]["level"] == "A"
+    assert not list((one / "checkpoints" / "last").glob("*-of-*"))
+    # In one process dropout draws other numbers; what was restored is all there.
+    assert everything(one).keys() == everything(whole).keys()
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_one_process_is_taken_up_by_several_and_one_of_several_by_one(mine: Path, tiny: Tiny) -> None:
+    settings = {**EXACT, "model": {"type": "sharded_parts:Net", "args": {"norm": False}}}
+    part = {**settings, "trainer.args": {**EXACT["trainer.args"], "max_steps": 14}}
+    whole = trained(config(tiny, mine / "whole", settings))
+    first = trained(config(tiny, mine / "first", part))
+    two = result_of(run_ranks(2, resumed, first, 17))
+    one = resumed(two)
+    assert largest_difference(last_weights(whole), last_weights(one)) <= 1e-10
+    held = everything(whole)
+    for name, value in everything(one).items():
+        if value.is_floating_point():
+            assert torch.allclose(value, held[name], rtol=1e-9, atol=1e-12), name
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_several_processes_is_read_in_one_and_a_damaged_part_is_named(mine: Path, tiny: Tiny) -> None:
+    settings = {"trainer.args": {"epochs": 1, "max_steps": 6, "ema": 0.9}, "checkpoints": {"every": "3ba"}}
+    run = result_of(run_ranks(2, trained, config(tiny, mine / "run", settings)))
+    opened = assay.open(run)
+    with torch.no_grad():
+        assert opened.model("last")(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    assert verify(run) == []
+    last = (run / "checkpoints" / "last").resolve()
+    damaged = last / "training-1-of-2.pt"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    assert any("training-1-of-2.pt has sha256" in fault for fault in verify(run))
+    going_on = result_of(run_ranks(2, resumed, run, 8))
+    faults = json.loads((going_on / "status.json").read_text())["resumed"][-1]["faults"]
+    assert any(last.name in fault and "training-1-of-2.pt" in fault for fault in faults)
+
+
+def verify(run: Path) -> list[str]:
+    from assay.store.run_folder import RunFolder
+    from assay.store.verification import verify as look
+
+    return [fault for check in look(RunFolder(run)) for fault in check.faults]
+
+
+def everything(run: Path) -> dict[str, torch.Tensor]:
+    """All tensors of the last checkpoint, the whole ones, by path."""
+    from assay.trainer.checkpoint import Checkpoints
+
+    checkpoint = Checkpoints(run / "checkpoints").load("last")
+    found: dict[str, torch.Tensor] = {}
+
+    def look(value: Any, path: str) -> None:
+        if isinstance(value, torch.Tensor):
+            found[path] = value
+        for key, item in value.items() if isinstance(value, dict) else ():
+            look(item, f"{path}/{key}")
+
+    for name in ("model", "ema", "training"):
+        if checkpoint.has(name):
+            look(checkpoint.tensors(name), name)
+    return {path: value for path, value in found.items() if not path.startswith(("training/metrics", "training/gen"))}
+
+
+def assert_same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name, value in one.items() if not torch.equal(value, other[name])] == []
