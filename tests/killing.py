@@ -48,6 +48,7 @@ __all__ = [
     "launched",
     "outcome",
     "train",
+    "trained",
 ]
 
 # Seconds after which a child that hangs is ended by its alarm clock.
@@ -156,6 +157,11 @@ def train(config: Mapping[str, Any], base: Path, resume: Path | None = None, **c
         assay.train({**config, "folder": str(base)}, preflight=False, quiet=True, **components)
     else:
         assay.train(resume=resume, quiet=True, **components)
+
+
+def trained(config: Mapping[str, Any], base: Path, **components: Any) -> None:
+    """One training, in a fork, to its end."""
+    endings(config, base, [], **components)
 
 
 def launched(base: Path) -> Path | None:

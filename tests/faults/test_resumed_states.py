@@ -140,6 +140,41 @@ SCHEDULERS: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 
 
+UNUSUAL: dict[str, dict[str, Any]] = {
+    "a closure": {
+        "trainer": {"type": "resumed:ByClosure", "args": {"epochs": 4}},
+        "optimizer": {"type": "LBFGS", "args": {"lr": 0.1, "max_iter": 3, "history_size": 4}},
+    },
+    "Muon beside AdamW": {
+        "trainer": {"type": "resumed:MuonBeside", "args": {"epochs": 4}},
+        "optimizer": "resumed:Matrices",
+    },
+    "a rate that is a tensor": {
+        "optimizer": "resumed:TensorRate",
+        "schedulers": [{"type": "StepLR", "args": {"step_size": 1, "gamma": 0.7}}],
+    },
+    "layers that thaw": {"trainer": {"type": "resumed:Thawing", "args": {"epochs": 4, "ema": 0.9}}},
+    "metrics with lists": {
+        "metrics": [
+            {"type": "AveragePrecision", "args": {"task": "multiclass", "num_classes": 3}},
+            {"type": "AUROC", "args": {"task": "multiclass", "num_classes": 3, "thresholds": None}},
+        ]
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_what_is_seldom_used_goes_on_to_the_bit(name: str) -> None:
+    assert_resumes(config(**UNUSUAL[name]))
+
+
+@pytest.mark.nightly
+def test_a_compiled_model_goes_on_to_the_bit() -> None:
+    """Batches of three sizes: where torch may choose, what it compiles for one hangs on those that it saw before."""
+    assert_resumes(config(host={"device": "cpu", "threads": 1, "compile": True}))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [9, 10, 11, 12])
 @pytest.mark.parametrize("name", SCHEDULERS)

@@ -9,7 +9,7 @@ from torch import nn
 from assay.config.binding import Bound
 from assay.config.schema import Group
 from assay.errors import CheckpointError, ConfigError
-from assay.trainer.optimizer import build_optimizer, load_named_state, named_state
+from assay.trainer.optimizer import build_optimizer, load_named_state, named_state, require_plain_step
 
 
 def net() -> nn.Sequential:
@@ -76,3 +76,15 @@ def test_the_state_of_other_parameters_is_refused() -> None:
     model = nn.Sequential(nn.Linear(3, 4))
     with pytest.raises(CheckpointError, match="other parameters"):
         load_named_state(built(model), model, state)
+
+
+def test_an_optimizer_that_needs_a_closure_is_refused_with_what_to_do() -> None:
+    model = net()
+    with pytest.raises(ConfigError, match=r"LBFGS cannot make a step without closure[^$]*`update`"):
+        require_plain_step(torch.optim.LBFGS(model.parameters()))
+
+
+def test_one_whose_method_a_scheduler_has_wrapped_is_not() -> None:
+    optimizer = torch.optim.AdamW(net().parameters())
+    torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    require_plain_step(optimizer)

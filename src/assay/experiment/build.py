@@ -25,7 +25,7 @@ from assay.schedulers.sequence import Scheduled
 from assay.store.run_folder import find_run
 from assay.trainer.base import BaseTrainer
 from assay.trainer.checkpoint import Checkpoints
-from assay.trainer.optimizer import build_optimizer
+from assay.trainer.optimizer import build_optimizer, require_plain_step
 from assay.trainer.state import Parts
 from assay.trainer.strategy import Strategy
 from assay.trainer.writer import evaluated_weights
@@ -154,7 +154,9 @@ def assemble(
     )
     with placed(checked):
         trainer = component["trainer",].build(parts)
-    assert isinstance(trainer, BaseTrainer)
+        assert isinstance(trainer, BaseTrainer)
+        if not trainer.has_own_update:
+            require_plain_step(optimizer)
     return trainer
 
 

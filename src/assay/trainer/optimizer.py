@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from assay.config.schema import Group
 from assay.errors import CheckpointError, ConfigError, Problem
 from assay.utils.sharded import sharded_like
 
-__all__ = ["build_optimizer", "load_named_state", "named_state"]
+__all__ = ["build_optimizer", "load_named_state", "named_state", "require_plain_step"]
 
 
 def build_optimizer(bound: Bound, model: nn.Module, groups: Sequence[Group]) -> torch.optim.Optimizer:
@@ -51,6 +52,28 @@ def build_optimizer(bound: Bound, model: nn.Module, groups: Sequence[Group]) -> 
     optimizer = bound.build(made if groups else rest)
     assert isinstance(optimizer, torch.optim.Optimizer)
     return optimizer
+
+
+def require_plain_step(optimizer: torch.optim.Optimizer) -> None:
+    """
+    Raises:
+        ConfigError: its `step` cannot be called without arguments, as the trainer's own update does: LBFGS looks at the
+            loss several times in a step.
+    """
+    # Of the class: a scheduler of torch's puts a function of its own in the place of the method.
+    _, *parameters = inspect.signature(type(optimizer).step).parameters.values()
+    must = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    needed = [part.name for part in parameters if part.default is part.empty and part.kind in must]
+    if needed:
+        name = type(optimizer).__name__
+        problem = Problem(
+            f"{name} cannot make a step without {', '.join(needed)}, and the trainer gives none",
+            key="optimizer.type",
+            found=name,
+            expected="an optimizer whose step() needs no argument",
+            hint="take another optimizer, or a trainer of your own whose `update` calls optimizer.step(closure)",
+        )
+        raise ConfigError.of(problem)
 
 
 def named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Any]:
