@@ -1,4 +1,4 @@
-"""However batches are loaded, and however often it is measured: the same samples, augmented the same, the same weights."""
+"""However batches are loaded, and however often it is measured: the same samples, augmentation and weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from assay.store.run_folder import RunFolder
 from killing import launched, outcome, trained
 
 Way = tuple[str, int, int, bool, str]
-"""How workers start, how many there are, batches that each prepares ahead, whether they live on, when it is measured."""
+"""How workers start, how many, batches that each prepares ahead, whether they live on, when it is measured."""
 
 PREFETCH, MEASURED = (1, 2, 8), ("1ep", "3ba")
 FEW: list[Way] = [("fork", 0, 2, False, "3ba")]
@@ -34,12 +34,12 @@ def measured(folder: Path, way: Way) -> dict[str, Any]:
     loader = {"batch_size": 7, "workers": workers, "prefetch": ahead, "persistent": lives_on, "start_method": start}
     config = tasks.config(
         data={**tasks.config()["data"], "loader": {"args": loader}},
-        trainer={"type": "resumed:Telling", "args": {"epochs": 2, "monitor": "min train/loss"}},
+        trainer={"type": "unusual:Telling", "args": {"epochs": 2, "monitor": "min train/loss"}},
         metrics=["Accuracy"],
         validation={"every": every},
         checkpoints={"every": "100ep"},
     )
-    trained(config, folder, allow=["tasks", "resumed"])
+    trained(config, folder, allow=["tasks", "unusual"])
     run = launched(folder)
     assert run is not None
     records = map(orjson.loads, RunFolder(run).journal.read_bytes().splitlines())

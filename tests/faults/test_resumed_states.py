@@ -11,7 +11,7 @@ import tasks
 from killing import Kill, assert_exact, endings, launched
 
 KILLS = [Kill("a batch has come", 11), Kill("a record is written", 3)]
-ALLOW = ["tasks", "resumed"]
+ALLOW = ["tasks", "resumed", "unusual"]
 
 
 def config(epochs: int = 4, **changes: Any) -> dict[str, Any]:
@@ -142,18 +142,18 @@ SCHEDULERS: dict[str, list[dict[str, Any]]] = {
 
 UNUSUAL: dict[str, dict[str, Any]] = {
     "a closure": {
-        "trainer": {"type": "resumed:ByClosure", "args": {"epochs": 4}},
+        "trainer": {"type": "unusual:ByClosure", "args": {"epochs": 4}},
         "optimizer": {"type": "LBFGS", "args": {"lr": 0.1, "max_iter": 3, "history_size": 4}},
     },
     "Muon beside AdamW": {
-        "trainer": {"type": "resumed:MuonBeside", "args": {"epochs": 4}},
-        "optimizer": "resumed:Matrices",
+        "trainer": {"type": "unusual:MuonBeside", "args": {"epochs": 4}},
+        "optimizer": "unusual:Matrices",
     },
     "a rate that is a tensor": {
-        "optimizer": "resumed:TensorRate",
+        "optimizer": "unusual:TensorRate",
         "schedulers": [{"type": "StepLR", "args": {"step_size": 1, "gamma": 0.7}}],
     },
-    "layers that thaw": {"trainer": {"type": "resumed:Thawing", "args": {"epochs": 4, "ema": 0.9}}},
+    "layers that thaw": {"trainer": {"type": "unusual:Thawing", "args": {"epochs": 4, "ema": 0.9}}},
     "metrics with lists": {
         "metrics": [
             {"type": "AveragePrecision", "args": {"task": "multiclass", "num_classes": 3}},

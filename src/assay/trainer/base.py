@@ -115,7 +115,7 @@ class BaseTrainer(ABC):
             moving = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]  # torch has no types here
             self.average = AveragedModel(self.model, multi_avg_fn=moving)
         if parts.compile:
-            # In place, so that no name gets a prefix; for each shape by itself, so that no bit hangs on those before it.
+            # In place: no name gets a prefix. Each shape by itself: no bit hangs on those that came before.
             self.model.compile(dynamic=False)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=parts.precision == "float16")
         # A GradScaler skips such updates by itself.
