@@ -45,11 +45,12 @@ def test_a_terminal_that_closes_is_never_the_second_signal() -> None:
         "        os.kill(os.getpid(), number)\n"
         "        time.sleep(0.1)\n"
         "    assert signals.received == signal.SIGHUP\n"
+        "    print('goes on', flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    time.sleep(30)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
-    assert done.returncode == 143
+    assert (done.returncode, done.stdout) == (143, b"goes on\n")
     assert b"Traceback" not in done.stderr
 
 
