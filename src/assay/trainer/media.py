@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from assay.utils.atomic import write_json
 
-__all__ = ["write_histograms", "write_images", "write_matrix", "write_pictures"]
+__all__ = ["shown_tensors", "write_histograms", "write_images", "write_matrix", "write_pictures"]
 
 _BINS = 64
 
@@ -54,15 +55,27 @@ def _grid(path: Path, pictures: Tensor, stretch: bool) -> dict[str, Any]:
     return {"kind": "image", "path": f"media/{path.name}"}
 
 
-def write_histograms(folder: Path, step: int, model: nn.Module) -> dict[str, dict[str, Any]]:
-    """Of every parameter and of its gradient, 64 bins from the least to the greatest finite value; a file of each."""
+def shown_tensors(model: nn.Module) -> Iterator[tuple[str, str, Tensor]]:
+    """Kind, name and tensor of what histograms show, in order."""
     named = list(model.named_parameters())
-    weights: dict[str, Tensor | None] = dict(named)
-    gradients = {name: parameter.grad for name, parameter in named}
+    yield from (("weights", name, parameter) for name, parameter in named)
+    yield from (("gradients", name, p.grad) for name, p in named if p.grad is not None)
+
+
+def write_histograms(
+    folder: Path, step: int, model: nn.Module, whole: Callable[[Tensor], Tensor] = Tensor.detach
+) -> dict[str, Any]:
+    """Of every parameter and of its gradient, 64 bins from the least to the greatest finite value; a file of each.
+
+    Args:
+        whole: makes one of a tensor that is spread over processes.
+    """
+    counted: dict[str, dict[str, Any]] = {"weights": {}, "gradients": {}}
+    for kind, name, tensor in shown_tensors(model):
+        counted[kind][name] = _histogram(whole(tensor))
     media = {}
-    for kind, tensors in (("weights", weights), ("gradients", gradients)):
+    for kind, found in counted.items():
         path = folder / f"{kind}-{step:08d}.json"
-        found = {name: _histogram(tensor) for name, tensor in tensors.items() if tensor is not None}
         write_json(path, {name: histogram for name, histogram in found.items() if histogram})
         media[kind] = {"kind": "histograms", "path": f"media/{path.name}"}
     return media

@@ -10,6 +10,7 @@ from assay.config.schema import Logging
 from assay.model.metrics.collection import MetricSet
 from assay.store.run_folder import RunFolder
 from assay.trainer.display import Display
+from assay.trainer.media import shown_tensors
 from assay.trainer.signals import Signals
 from assay.trainer.state import Progress
 from assay.trainer.writer import Writer
@@ -33,6 +34,9 @@ class Witness(Writer):
     def record(
         self, trainer: BaseTrainer, phase: str, metrics: MetricSet, at: Progress | None = None, write: bool = True
     ) -> dict[str, float]:
+        if write and phase == "train" and self.logging.histograms:
+            for _, _, tensor in shown_tensors(trainer.model):
+                trainer.strategy.whole(tensor)
         return super().record(trainer, phase, metrics, at, write=False)
 
     def save(self, trainer: BaseTrainer, measured: Sequence[str], best: bool) -> None:

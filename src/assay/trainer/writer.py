@@ -336,7 +336,7 @@ class Writer:
         if images is not None:
             media["inputs"] = write_images(folder, f"{phase}-inputs", step, images, self.logging.images)
         if self.logging.histograms and phase == "train":
-            media |= write_histograms(folder, step, trainer.model)
+            media |= write_histograms(folder, step, trainer.model, trainer.strategy.whole)
         for name, content in metrics.media().items():
             media[name] = write_content(folder, f"{phase}-{checked(name)}", step, content)
         return media | trainer.attachments.take(trainer.progress.attached, phase)

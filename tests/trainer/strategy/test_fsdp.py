@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import sys
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ranks import largest_difference, last_weights, result_of, run_ranks
 
 import assay
+from assay.errors import AssayError, ConfigError, Interrupted, NonFiniteError
 
 Tiny = Callable[..., dict[str, Any]]
 
@@ -117,8 +119,6 @@ class Acting(DefaultTrainer):
         return super().train_step(batch)
 '''
 
-UPDATES = 14
-
 
 def config(tiny: Tiny, folder: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
     """Batches of 50 of 1,293 samples, in rows of a million numbers or more and, with `LEAST` 1, of each block."""
@@ -187,8 +187,12 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+SHORT = ("BatchNorm, averaged, clipped, scheduled", "micro-batches, tied weights, what nobody uses", "two optimizers")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SHORT else pytest.mark.nightly) for name in CASES]
+)
 def test_processes_that_share_the_weights_end_where_one_does(mine: Path, tiny: Tiny, name: str) -> None:
     one = trained(config(tiny, mine / "one", CASES[name]))
     several = result_of(run_ranks(2, trained, config(tiny, mine / "several", CASES[name])))
@@ -297,3 +301,112 @@ def everything(run: Path) -> dict[str, torch.Tensor]:
 def assert_same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
     assert one.keys() == other.keys()
     assert [name for name, value in one.items() if not torch.equal(value, other[name])] == []
+
+
+def errors(results: list[Any]) -> list[BaseException]:
+    assert all(isinstance(result, BaseException) for result in results), results
+    return results
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param("loss", marks=pytest.mark.nightly), pytest.param("gradient", marks=pytest.mark.slow)]
+)
+def test_what_is_not_finite_in_one_process_stops_all_before_the_update(
+    mine: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setenv("ACT", f"{what} 4 1")
+    settings = {
+        "model": {"type": "sharded_parts:Net", "args": {"norm": False}},
+        "trainer": {"type": "sharded_parts:Acting", "args": {"epochs": 1, "max_steps": 8}},
+        "checkpoints": {"every": "2ba"},
+        "logging": {"every": "1ba", "system": None},
+    }
+    found = errors(run_ranks(2, trained, config(tiny, mine / "run", settings)))
+    assert all(isinstance(error, NonFiniteError) and "at step 4" in str(error) for error in found), found
+    assert "rank 1 of 2" in str(found[0])
+    assert "samples" in str(found[0])
+    if what == "gradient":
+        assert "head." in str(found[0])
+    run = next((mine / "run" / "tests").iterdir())
+    assert all(torch.isfinite(value).all() for value in last_weights(run).values())
+    assert (run / "checkpoints" / "last").resolve().name == "step-00000004"
+
+
+@pytest.mark.nightly
+def test_a_signal_to_one_process_saves_in_all_and_a_resume_goes_on_to_the_bit(
+    mine: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**EXACT, "trainer": {"type": "sharded_parts:Acting", "args": EXACT["trainer.args"]}}
+    settings.pop("trainer.args")
+    whole = result_of(run_ranks(2, trained, config(tiny, mine / "whole", settings)))
+    monkeypatch.setenv("ACT", "SIGTERM 7 1")
+    found = errors(run_ranks(2, trained, config(tiny, mine / "stopped", settings)))
+    assert all(isinstance(error, Interrupted) for error in found), found
+    monkeypatch.delenv("ACT")
+    run = next((mine / "stopped" / "tests").iterdir())
+    assert_same_tensors(everything(result_of(run_ranks(2, resumed, run))), everything(whole))
+
+
+@pytest.mark.nightly
+def test_a_process_that_is_killed_ends_all_and_a_resume_goes_on_to_the_bit(
+    mine: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**EXACT, "trainer": {"type": "sharded_parts:Acting", "args": EXACT["trainer.args"]}}
+    settings |= {"checkpoints": {"every": "3ba"}}
+    settings.pop("trainer.args")
+    whole = result_of(run_ranks(2, trained, config(tiny, mine / "whole", settings)))
+    monkeypatch.setenv("ACT", "SIGKILL 7 1")
+    results = run_ranks(2, trained, config(tiny, mine / "killed", settings))
+    assert isinstance(results[0], AssayError)
+    assert results[1] == -9
+    monkeypatch.delenv("ACT")
+    run = next((mine / "killed" / "tests").iterdir())
+    assert (run / "checkpoints" / "last").resolve().name == "step-00000006"
+    assert_same_tensors(everything(result_of(run_ranks(2, resumed, run))), everything(whole))
+
+
+def trained_on_full_disk(config: dict[str, Any]) -> Path:
+    """The second process finds no room for its rows of the checkpoint of step 3."""
+    from assay.trainer.strategy import fsdp
+
+    write = fsdp.write_file
+
+    def refused(path: Path, held: Any) -> dict[str, Any]:
+        if "-1-of-2" in path.name and "step-00000003" in path.parent.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, held)
+
+    fsdp.write_file = refused
+    return trained(config)
+
+
+@pytest.mark.slow
+def test_where_the_disk_refuses_one_process_there_is_no_checkpoint_and_it_is_told(mine: Path, tiny: Tiny) -> None:
+    settings = {
+        "trainer.args": {"epochs": 1, "max_steps": 5},
+        "checkpoints": {"every": "1ba", "keep_last": 9},
+        "logging": {"every": "1ep", "system": None, "histograms": True},
+    }
+    run = result_of(run_ranks(2, trained_on_full_disk, config(tiny, mine / "run", settings)))
+    steps = sorted(path.name for path in (run / "checkpoints").glob("step-*"))
+    assert steps == [f"step-0000000{step}" for step in (1, 2, 4, 5)]
+    assert "No space left on device (rank 1 of 2)" in (run / "run.log").read_text()
+    assert not list((run / "checkpoints").glob(".tmp-*"))
+    assert verify(run) == []
+    shown = json.loads(next((run / "media").glob("weights-*.json")).read_text())
+    assert sum(shown["blocks.0.linear.weight"]["counts"]) == 13 * 13
+
+
+@pytest.mark.nightly
+def test_an_optimizer_that_looks_at_whole_matrices_is_refused_in_a_sentence(mine: Path, tiny: Tiny) -> None:
+    settings = {"optimizer": {"type": "Adafactor", "args": {"lr": 0.01}}}
+    found = errors(run_ranks(2, trained, config(tiny, mine / "run", settings)))
+    assert all(isinstance(error, AssayError) and error.exit_code == 2 for error in found)
+    assert "host.strategy: fsdp" in str(found[0])
+    assert "AdamW" in str(found[0])
+
+
+def test_a_model_in_rows_is_not_compiled(mine: Path, tiny: Tiny) -> None:
+    with pytest.raises(ConfigError, match="is not compiled") as told:
+        assay.check(config(tiny, mine / "run", {"host.compile": True}))
+    assert told.value.exit_code == 2

@@ -103,6 +103,10 @@ class Strategy:
         """What the processes have found in the tensors that they hold."""
         return names
 
+    def whole(self, tensor: Tensor) -> Tensor:
+        """One that is spread over the processes, which all call it."""
+        return tensor
+
     def parts(self, tensors: Mapping[str, Any]) -> Parts:
         """What each process writes of a checkpoint."""
         return Parts(tensors)

@@ -93,6 +93,10 @@ class FullySharded(DataParallel):
     def union(self, names: list[str]) -> list[str]:
         return list(dict.fromkeys(name for held in self.gather(names) for name in held))
 
+    def whole(self, tensor: Tensor) -> Tensor:
+        held: Any = tensor.detach()
+        return held.full_tensor() if is_sharded(held) else held  # type: ignore[no-any-return]
+
     def parts(self, tensors: Mapping[str, Any]) -> Parts:
         return _SharedParts(tensors, self.peers)
 
@@ -102,12 +106,14 @@ class FullySharded(DataParallel):
     def heard(self, error: BaseException) -> AssayError | None:
         text = str(error)
         if "Sharding propagation failed" in text or "mixed torch.Tensor and DTensor" in text:
-            return AssayError(
+            problem = Problem(
                 "what the training does with a parameter cannot be done with one that is in rows (host.strategy: fsdp)",
+                key="host.strategy",
                 found=text.partition("\n")[0][:300],
                 hint="take an optimizer that looks at each number by itself (SGD, AdamW); call modules, and do not use "
                 'the weights of one without calling it; or set host.strategy to "ddp"',
             )
+            return ConfigError.of(problem)
         return super().heard(error)
 
     def _join(self, device: torch.device, spread: Spread) -> Tensor:
