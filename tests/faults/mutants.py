@@ -94,10 +94,10 @@ MUTANTS = [
     mutant(
         "an older checkpoint goes before the new one is there",
         FOLDER,
-        "            publish(target, tensors, state, facts)\n",
+        "            publish(target, parts, state, facts)\n",
         """            for older in self.all()[:-1]:
                 shutil.rmtree(older)
-            publish(target, tensors, state, facts)
+            publish(target, parts, state, facts)
 """,
         *SAVES,
     ),
@@ -121,15 +121,15 @@ MUTANTS = [
     mutant(
         "weights that are not finite are saved",
         "trainer/writer.py",
-        "if bad := [name for name in not_finite(tensors) if name not in self._never_finite]:",
-        "if bad := [name for name in not_finite({}) if name not in self._never_finite]:",
+        "bad = [name for name in trainer.strategy.union(not_finite(tensors)) if name not in self._never_finite]",
+        "bad = [name for name in trainer.strategy.union(not_finite({})) if name not in self._never_finite]",
         "tests/trainer/test_finite.py",
     ),
     mutant(
         "files of tensors are unpickled",
         "utils/tensor_file.py",
         """            _look_through(stream, path.stat().st_size, only_zip)
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location=device, weights_only=True, mmap=mmap or None)
 """,
         """            pass
         return torch.load(path, map_location=device, weights_only=False)

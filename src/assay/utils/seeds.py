@@ -40,8 +40,8 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return _step_seeds(seed, step // _BLOCK, rank)[step % _BLOCK]
 
 
-# After a step of torch no code and no data is in the processor's caches: one hash by itself takes ten times as long
-# there as one of many.
+# After a step of torch no code and no data is in the processor's caches: there one hash by itself costs more than one
+# of many.
 @functools.lru_cache(maxsize=4)
 def _step_seeds(seed: int, block: int, rank: int) -> tuple[int, ...]:
     return tuple(derive(seed, "train", step, rank) for step in range(block * _BLOCK, (block + 1) * _BLOCK))
