@@ -15,109 +15,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ranks import largest_difference, last_weights, result_of, run_ranks
+from sharded_source import SOURCE
 
 import assay
 from assay.errors import AssayError, ConfigError, Interrupted, NonFiniteError
 
 Tiny = Callable[..., dict[str, Any]]
-
-SOURCE = '''
-import copy, os, signal
-import torch
-from torch import nn
-from assay.trainer.default import DefaultTrainer
-
-
-class Block(nn.Module):
-    def __init__(self, width: int, norm: bool) -> None:
-        super().__init__()
-        self.linear, self.norm = nn.Linear(width, width), nn.BatchNorm1d(width) if norm else nn.Identity()
-
-    def forward(self, x):
-        return x + self.norm(self.linear(x)).relu()
-
-
-class Net(nn.Module):
-    """Blocks in a list; 13 and 10 rows, which two do not share evenly; a scale without a dimension."""
-
-    def __init__(self, num_classes: int, norm: bool = True, unused: bool = False, tied: bool = False,
-                 drop: float = 0.0) -> None:
-        super().__init__()
-        self.first = nn.Linear(64, 13)
-        self.blocks = nn.ModuleList(Block(13, norm) for _ in range(3))
-        if tied:
-            self.blocks[2].linear = self.blocks[0].linear
-        self.scale, self.drop = nn.Parameter(torch.tensor(0.5)), nn.Dropout(drop)
-        self.head = nn.Linear(13, num_classes)
-        if unused:
-            self.never = nn.Linear(5, 5)
-        self.first.bias.requires_grad_(False)
-
-    def forward(self, x):
-        x = self.first(x.flatten(1)).relu()
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.drop(x) * self.scale)
-
-
-class TwoOptimizers(DefaultTrainer):
-    """Steps the head by an optimizer of its own, and the rest by the configuration's."""
-
-    def __init__(self, parts, **settings):
-        super().__init__(parts, **settings)
-        self.other = torch.optim.Adam(self.model.head.parameters(), lr=0.01)
-
-    def update(self, batch):
-        self.optimizer.zero_grad()
-        self.other.zero_grad()
-        result = self.train_step(self.to_device(batch))
-        result.loss.backward()
-        self.other.step()
-        for parameter in self.model.head.parameters():
-            parameter.grad = None
-        self.step_optimizer()
-        return [result]
-
-
-class Counting(DefaultTrainer):
-    """Adds to the update that there is."""
-
-    def update(self, batch):
-        self.updated = getattr(self, "updated", 0) + 1
-        return super().update(batch)
-
-
-class Teacher(DefaultTrainer):
-    """Is drawn to what a copy of its model says, which stays as it was."""
-
-    def __init__(self, parts, **settings):
-        super().__init__(parts, **settings)
-        self.teacher = copy.deepcopy(self.model).requires_grad_(False)
-
-    def train_step(self, batch):
-        result = super().train_step(batch)
-        with torch.no_grad():
-            said = self.teacher(batch[0])
-        result.loss = result.loss + 0.1 * (result.output - said).square().mean()
-        return result
-
-
-class Acting(DefaultTrainer):
-    """Does at a step and on a rank what the environment says: `what step rank`."""
-
-    def train_step(self, batch):
-        what, step, rank = os.environ.get("ACT", "nothing 0 0").split()
-        if self.progress.step == int(step) and rank == os.environ.get("RANK", "0"):
-            if what == "loss":
-                batch = (batch[0] * float("nan"), batch[1])
-            if what == "gradient":
-                result = super().train_step(batch)
-                result.loss = result.loss + (result.output * 0).sqrt().sum()
-                return result
-            if what.startswith("SIG"):
-                os.kill(os.getpid(), getattr(signal, what))
-        return super().train_step(batch)
-'''
 
 
 def config(tiny: Tiny, folder: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
