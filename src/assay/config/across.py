@@ -27,7 +27,7 @@ def problems_across(source: Source, kinds: Mapping[str, Kind], objects: Collecti
     yield from _plateaus(source)
     yield from _rate_without_effect(source)
     yield from _shares(source)
-    yield from _compiled_rows(source)
+    yield from _refused_for_rows(source)
 
 
 def _schedulers(source: Source) -> Iterator[tuple[At, Mapping[str, Any]]]:
@@ -68,12 +68,18 @@ def _rate_without_effect(source: Source) -> Iterator[Problem]:
             )
 
 
-def _compiled_rows(source: Source) -> Iterator[Problem]:
+def _refused_for_rows(source: Source) -> Iterator[Problem]:
     host = source.data.get("host")
-    if isinstance(host, Mapping) and host.get("strategy") == "fsdp" and host.get("compile") is True:
+    if not (isinstance(host, Mapping) and host.get("strategy") == "fsdp"):
+        return
+    if host.get("compile") is True:
         at: At = ("host", "compile")
         message = "a model whose parameters are in rows is not compiled"
         yield Problem(message, source.place(at), dotted(at), "true", 'false, or host.strategy "ddp"')
+    if host.get("precision") == "float16":
+        at = ("host", "precision")
+        message = "gradients that are in rows have no loss scale, which float16 needs"
+        yield Problem(message, source.place(at), dotted(at), '"float16"', '"bfloat16", or host.strategy "ddp"')
 
 
 def _shares(source: Source) -> Iterator[Problem]:

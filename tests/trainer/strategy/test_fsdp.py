@@ -309,7 +309,11 @@ def test_an_optimizer_that_looks_at_whole_matrices_is_refused_in_a_sentence(mine
     assert "AdamW" in str(found[0])
 
 
-def test_a_model_in_rows_is_not_compiled(mine: Path, tiny: Tiny) -> None:
-    with pytest.raises(ConfigError, match="is not compiled") as told:
-        assay.check(config(tiny, mine / "run", {"host.compile": True}))
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"host.compile": True}, "is not compiled"), ({"host.precision": "float16"}, "no loss scale")],
+)
+def test_what_rows_cannot_do_is_a_mistake(mine: Path, tiny: Tiny, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as told:
+        assay.check(config(tiny, mine / "run", change))
     assert told.value.exit_code == 2
