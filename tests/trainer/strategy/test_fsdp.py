@@ -317,3 +317,14 @@ def test_what_rows_cannot_do_is_a_mistake(mine: Path, tiny: Tiny, change: dict[s
     with pytest.raises(ConfigError, match=message) as told:
         assay.check(config(tiny, mine / "run", change))
     assert told.value.exit_code == 2
+
+
+def test_a_torch_that_sums_no_unused_gradients_is_told_and_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.distributed.fsdp import FSDPModule
+
+    from assay.trainer.strategy.fsdp import FullySharded
+
+    monkeypatch.delattr(FSDPModule, "set_reduce_scatter_unused_params")
+    strategy = object.__new__(FullySharded)
+    with pytest.raises(ConfigError, match=r"fsdp needs torch 2\.13 or newer"):
+        strategy.prepare(torch.nn.Linear(2, 2), torch.device("cpu"), sync_batchnorm=False)

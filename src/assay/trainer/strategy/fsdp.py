@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule
 
 from assay.errors import AssayError, ConfigError, Problem
 from assay.model.synchronised import SynchronisedBatchNorm, synchronise
@@ -51,6 +52,11 @@ class FullySharded(DataParallel):
         self._factor = (-1, 1.0)
 
     def prepare(self, model: nn.Module, device: torch.device, *, sync_batchnorm: bool) -> nn.Module:
+        if not hasattr(FSDPModule, "set_reduce_scatter_unused_params"):
+            older = f"torch {torch.__version__}"
+            raise ConfigError.of(
+                Problem("fsdp needs torch 2.13 or newer", key="host.strategy", found=older, hint='use "ddp", or update')
+            )
         if not any(parameter.ndim for parameter in model.parameters()):
             raise ConfigError.of(Problem("the model has no parameter that can be shared out", key="host.strategy"))
         self._synchronises = sync_batchnorm
