@@ -59,6 +59,7 @@ def mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
 
 WRITING, FOLDER, SNAPSHOT = "trainer/checkpoint/writing.py", "trainer/checkpoint/folder.py", "trainer/snapshot.py"
 BASE, GRADIENTS, PARALLEL = "trainer/base.py", "trainer/gradients.py", "trainer/strategy/parallel.py"
+FSDP, IN_ROWS = "trainer/strategy/fsdp.py", ("tests/trainer/strategy/test_fsdp.py", "-k")
 TOGETHER = ("tests/trainer/strategy/test_parallel.py", "-k", "2 or measurements")
 
 MUTANTS = [
@@ -314,6 +315,44 @@ MUTANTS = [
         "            writer.recorder.flush()\n",
         "            pass\n",
         "tests/trainer/test_recorder.py",
+    ),
+    mutant(
+        "the norm is that of the rows of one process",
+        FSDP,
+        "        dist.all_gather(norms, own)\n",
+        "        norms = [own]\n",
+        *IN_ROWS,
+        "end_where_one_does and averaged",
+    ),
+    mutant(
+        "the rows of another process are read",
+        "trainer/checkpoint/parts.py",
+        "            start = end\n",
+        "            start = 0\n",
+        *IN_ROWS,
+        "taken_up",
+    ),
+    mutant(
+        "a part that one process could not write is passed over",
+        FSDP,
+        "            if why is not None and is_first:\n",
+        "            if False:\n",
+        *IN_ROWS,
+        "disk_refuses",
+    ),
+    mutant(
+        "a learning rate below 0 is used",
+        "schedulers/sequence.py",
+        "            if not 0.0 <= rate < math.inf:\n",
+        "            if False:\n",
+        "tests/schedulers/test_sequence.py",
+    ),
+    mutant(
+        "the sum of status.json is not compared",
+        "store/run_folder.py",
+        '        return bool(status.pop("sum", "") == _sum(status))\n',
+        "        return True\n",
+        "tests/store/test_verification.py",
     ),
 ]
 
