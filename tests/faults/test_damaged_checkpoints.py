@@ -202,7 +202,8 @@ def test_the_message_has_the_file_what_was_expected_and_what_was_found(folder: P
     size = (folder / NEWEST / "model.pt").stat().st_size
     os.truncate(folder / NEWEST / "model.pt", 7)
     _, faults = Checkpoints(folder).newest()
-    assert faults == [f"{NEWEST} is damaged: model.pt has 7 bytes, expected {size}"]
+    wrong = f"{NEWEST} is damaged: model.pt has 7 bytes, expected {size}"
+    assert faults == [f"{wrong}; step-00000002 is used in its place, and 1 step is made again"]
 
 
 def test_where_all_are_damaged_nothing_is_changed_and_nothing_begins_from_scratch(folder: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mutants import HOME, MUTANTS, Mutant
+from mutant_list import MUTANTS, Mutant
+from mutants import HOME
 
 
 @pytest.mark.parametrize("one", MUTANTS, ids=lambda one: one.name)
