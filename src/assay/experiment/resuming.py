@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from assay.store.run_folder import RunFolder
 from assay.trainer import snapshot
 from assay.trainer.base import BaseTrainer
 from assay.trainer.checkpoint import Checkpoints
+from assay.trainer.optimizer import change_arguments
 from assay.trainer.signals import Signals
 from assay.trainer.unsaved import unsaved
 from assay.utils.atomic import remove_unfinished, storing
@@ -94,7 +96,13 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
     if checkpoint is not None:
         names = [name for name in ("model", "ema", "training") if checkpoint.has(name)]
         tensors = {name: strategy.read(checkpoint, name, trainer.device) for name in names}
+        configured = [
+            {key: copy.deepcopy(value) for key, value in group.items() if key != "params"}
+            for group in trainer.optimizer.param_groups
+        ]
         snapshot.restore(trainer, tensors, checkpoint.state)
+        outside = [(key, text, None) for key, text in found.outside]
+        change_arguments(trainer.optimizer, trainer.schedulers, configured, [*changed, *outside])
         if trainer.progress.step != checkpoint.step:
             other = f"step {trainer.progress.step}"
             raise CheckpointError(f"{checkpoint.path.name} holds another step than its manifest says", found=other)

@@ -79,6 +79,11 @@ class BaseScheduler(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.position, self.base = state["position"], state["base"]
 
+    @final
+    def scale(self, factor: float) -> None:
+        """The optimizer's own rate was changed on a resume."""
+        self.base *= factor
+
     def _apply(self) -> None:
         value = self.value(self.position)
         if value is None:

@@ -100,6 +100,11 @@ class TorchScheduler:
         self._inner.load_state_dict(inner)
         self.position = state["position"]
 
+    def scale(self, factor: float) -> None:
+        """The optimizer's own rate was changed on a resume."""
+        if hasattr(self._inner, "base_lrs"):  # one that waits for a plateau works from the groups' rates
+            self._inner.base_lrs = [rate * factor for rate in self._inner.base_lrs]
+
 
 def _argument(scheduler: LRScheduler, name: str, expected: str) -> ConfigError:
     return ConfigError.of(

@@ -13,9 +13,11 @@ from torch import nn
 from assay.config.binding import Bound
 from assay.config.schema import Group
 from assay.errors import CheckpointError, ConfigError, Problem
+from assay.schedulers.groups import put
+from assay.schedulers.sequence import Sequence as Schedulers
 from assay.utils.sharded import sharded_like
 
-__all__ = ["build_optimizer", "load_named_state", "named_state", "require_plain_step"]
+__all__ = ["build_optimizer", "change_arguments", "load_named_state", "named_state", "require_plain_step"]
 
 
 def build_optimizer(bound: Bound, model: nn.Module, groups: Sequence[Group]) -> torch.optim.Optimizer:
@@ -138,6 +140,40 @@ def load_named_state(optimizer: torch.optim.Optimizer, model: nn.Module, state: 
     for name, part in _inner(optimizer).items():
         if name in state.get("inner", {}):
             load_named_state(part, model, state["inner"][name])
+
+
+def change_arguments(
+    optimizer: torch.optim.Optimizer,
+    schedulers: Schedulers,
+    configured: Sequence[dict[str, Any]],
+    changed: Sequence[tuple[str, Any, Any]],
+) -> None:
+    """Let arguments that have changed since the checkpoint be those of the configuration.
+
+    Args:
+        configured: the groups as the configuration makes them, without parameters.
+        changed: key in the configuration, what it was, what it is.
+
+    Raises:
+        CheckpointError: schedulers make the rates from one that is not known, or from one of a group.
+    """
+    values: dict[str, list[Any]] = {}
+    for key, before, after in changed:
+        if match := re.match(r"optimizer\.(args|groups\.\d+)\.(\w+)", key):
+            of_all = match[1] == "args" and isinstance(before, (int, float)) and isinstance(after, (int, float))
+            values.setdefault(match[2], []).append(after / before if of_all and before else None)
+    if "lr" in values and schedulers.scale(1.0):
+        if values["lr"] == [None] or len(values["lr"]) > 1:
+            raise CheckpointError(
+                "a learning rate that schedulers work from cannot change in this way on a resume",
+                found=", ".join(f"{key}: {before} -> {after}" for key, before, after in changed if key.endswith(".lr")),
+                expected="two numbers for optimizer.args.lr",
+                hint="start a new run from the weights",
+            )
+        schedulers.scale(*values.pop("lr"))
+    for group, own in zip(optimizer.param_groups, configured, strict=True):
+        for name in values.keys() & own.keys() & group.keys():
+            put(group, name, own[name])
 
 
 def _set_exactly(optimizer: torch.optim.Optimizer, flat: Sequence[str], state: dict[str, Any]) -> None:
