@@ -33,7 +33,7 @@ T = TypeVar("T")
 _ATTEMPTS = 3
 
 
-def connect(url: str, patience: float = 6.0) -> MongoClient[dict[str, Any]]:
+def connect(url: str, patience: float = 4.0) -> MongoClient[dict[str, Any]]:
     """A client that waits for nothing longer than 10 s and repeats nothing by itself.
 
     Args:
