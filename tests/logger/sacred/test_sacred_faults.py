@@ -106,7 +106,7 @@ def test_a_server_that_never_answers_holds_nobody_for_long(monkeypatch: Any, run
             logger.observer.close()
     assert (asked["socketTimeoutMS"], asked["serverSelectionTimeoutMS"], asked["connectTimeoutMS"]) == (
         10000,
-        6000,
+        4000,
         5000,
     )
     assert (asked["w"], asked["journal"]) == ("majority", True)
