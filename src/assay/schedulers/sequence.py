@@ -136,20 +136,15 @@ class Sequence:
                 turn.scheduler.load_state_dict(saved["state"])
         groups.restore(self.optimizer, state["groups"])
 
-    def scale(self, factor: float) -> bool:
-        """Let all rates, and what schedulers work them out from, be so many times what they were.
-
-        Returns:
-            whether there is a scheduler that steers; without one nothing is changed.
-        """
-        started = [turn.scheduler for turn in self._turns if turn.scheduler is not None]
-        for scheduler in started:
-            scheduler.scale(factor)
-        for group in self.optimizer.param_groups if started else ():
+    def scale(self, factor: float) -> None:
+        """Let all rates, and what schedulers work them out from, be so many times what they were."""
+        for turn in self._turns:
+            if turn.scheduler is not None:
+                turn.scheduler.scale(factor)
+        for group in self.optimizer.param_groups:
             for key in ("lr", "initial_lr"):
                 if key in group:
                     groups.put(group, key, group[key] * factor)
-        return bool(started)
 
     def _start(self, turn: Turn, unit: Unit) -> None:
         if turn.unit == "epoch":

@@ -162,7 +162,7 @@ def change_arguments(
         if match := re.match(r"optimizer\.(args|groups\.\d+)\.(\w+)", key):
             of_all = match[1] == "args" and isinstance(before, (int, float)) and isinstance(after, (int, float))
             values.setdefault(match[2], []).append(after / before if of_all and before else None)
-    if "lr" in values and schedulers.scale(1.0):
+    if "lr" in values and schedulers.holder:
         if values["lr"] == [None] or len(values["lr"]) > 1:
             raise CheckpointError(
                 "a learning rate that schedulers work from cannot change in this way on a resume",

@@ -88,3 +88,26 @@ def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
             largest = float(tensor.double().abs().max())
             shares.append(float((tensor.double() - other[name].double()).abs().max()) / (largest or 1.0))
     return max(shares)
+
+
+# For a module of the user's, after its imports.
+TWO_OPTIMIZERS = '''
+
+class TwoOptimizers(DefaultTrainer):
+    """Steps the head by an optimizer of its own, and the rest by the configuration's."""
+
+    def __init__(self, parts, **settings):
+        super().__init__(parts, **settings)
+        self.other = torch.optim.Adam(self.model.head.parameters(), lr=0.01)
+
+    def update(self, batch):
+        self.optimizer.zero_grad()
+        self.other.zero_grad()
+        result = self.train_step(self.to_device(batch))
+        result.loss.backward()
+        self.other.step()
+        for parameter in self.model.head.parameters():
+            parameter.grad = None
+        self.step_optimizer()
+        return [result]
+'''

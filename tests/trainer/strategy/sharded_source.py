@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-SOURCE = '''
+from ranks import TWO_OPTIMIZERS
+
+SOURCE = (
+    '''
 import copy, os, signal
 import torch
 from torch import nn
@@ -39,25 +42,6 @@ class Net(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(self.drop(x) * self.scale)
-
-
-class TwoOptimizers(DefaultTrainer):
-    """Steps the head by an optimizer of its own, and the rest by the configuration's."""
-
-    def __init__(self, parts, **settings):
-        super().__init__(parts, **settings)
-        self.other = torch.optim.Adam(self.model.head.parameters(), lr=0.01)
-
-    def update(self, batch):
-        self.optimizer.zero_grad()
-        self.other.zero_grad()
-        result = self.train_step(self.to_device(batch))
-        result.loss.backward()
-        self.other.step()
-        for parameter in self.model.head.parameters():
-            parameter.grad = None
-        self.step_optimizer()
-        return [result]
 
 
 class Counting(DefaultTrainer):
@@ -99,3 +83,5 @@ class Acting(DefaultTrainer):
                 os.kill(os.getpid(), getattr(signal, what))
         return super().train_step(batch)
 '''
+    + TWO_OPTIMIZERS
+)

@@ -16,11 +16,12 @@ import assay
 from assay.errors import ConfigError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ranks import largest_difference, last_weights, result_of, run_ranks
+from ranks import TWO_OPTIMIZERS, largest_difference, last_weights, result_of, run_ranks
 
 Tiny = Callable[..., dict[str, Any]]
 
-SOURCE = '''
+SOURCE = (
+    '''
 import torch
 from torch import nn
 from assay.model.metrics.base import BaseMetric
@@ -62,25 +63,6 @@ class Median(BaseMetric):
         self.seen = []
 
 
-class TwoOptimizers(DefaultTrainer):
-    """Steps the head by an optimizer of its own, and the rest by the configuration's."""
-
-    def __init__(self, parts, **settings):
-        super().__init__(parts, **settings)
-        self.other = torch.optim.Adam(self.model.head.parameters(), lr=0.01)
-
-    def update(self, batch):
-        self.optimizer.zero_grad()
-        self.other.zero_grad()
-        result = self.train_step(self.to_device(batch))
-        result.loss.backward()
-        self.other.step()
-        for parameter in self.model.head.parameters():
-            parameter.grad = None
-        self.step_optimizer()
-        return [result]
-
-
 class Logged(DefaultTrainer):
     """Writes down which samples it sees, and as what."""
 
@@ -93,6 +75,8 @@ class Logged(DefaultTrainer):
                 stream.write(f"{self.progress.step} {int(label)} {digest}\\n")
         return super().train_step(batch)
 '''
+    + TWO_OPTIMIZERS
+)
 
 
 def config(tiny: Tiny, folder: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
