@@ -180,9 +180,18 @@ def other_measure(trainer: BaseTrainer, changed: Sequence[tuple[str, Any, Any]])
 
 
 def not_kept(trainer: BaseTrainer, state: Mapping[str, Any]) -> list[str]:
-    """What a checkpoint does not hold although steps may depend on it."""
-    held = state.get("not_held")
-    names = {str(name) for name in held} if isinstance(held, list) else set()
+    """What a checkpoint does not hold although steps may depend on it.
+
+    Raises:
+        CheckpointError: it does not say what it does not hold.
+    """
+    names = state.get("not_held")
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise CheckpointError(
+            "the checkpoint does not say what it does not hold",
+            found=str(names)[:200],
+            expected='a list of names under "not_held" in state.json',
+        )
     return [f"{name} is in no checkpoint" for name in sorted({*names, *unsaved(trainer)})]
 
 

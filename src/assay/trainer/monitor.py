@@ -101,10 +101,10 @@ class Monitor:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the count where it stood; that of another monitor is of no use."""
-        counts = [state[key] for key in ("best_epoch", "best_step", "without_improvement")]
-        if not all(type(count) is int for count in counts) or type(state["best"]) not in (float, int, type(None)):
+        held = {key: state[key] for key in self.state_dict()}
+        counts = [held[key] for key in ("since", "best_epoch", "best_step", "without_improvement")]
+        if not all(type(count) is int for count in counts) or type(held["best"]) not in (float, int, type(None)):
             raise ValueError(f"the monitor's state is {state}")
-        if (state["name"], state.get("direction", self.direction)) == (self.name, self.direction):
-            self.since = int(state.get("since", 0))
-            for key in ("best", "best_epoch", "best_step", "without_improvement"):
-                setattr(self, key, state[key])
+        if (held["name"], held["direction"]) == (self.name, self.direction):
+            for key, value in held.items():
+                setattr(self, key, value)
