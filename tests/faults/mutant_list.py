@@ -173,8 +173,8 @@ MUTANTS = [
     mutant(
         "the count of early stopping is forgotten",
         "trainer/monitor.py",
-        '            for key in ("best", "best_epoch", "best_step", "without_improvement"):\n',
-        '            for key in ("best", "best_epoch", "best_step"):\n',
+        "            for key, value in held.items():\n",
+        "            for key, value in list(held.items())[:-1]:\n",
         "tests/experiment/test_training.py",
         "-k",
         "patience",
