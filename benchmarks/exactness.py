@@ -25,6 +25,8 @@ are taken
 
 Of a save, by the clock on the wall (a sync waits): SHA-256 while it is written, syncs, reading it all again, and what
 is looked through before; beside it `torch.save` of the same tensors into a file, which is all that a careless one does.
+The order that is digested at the end of an epoch is made once: the next epoch takes it. Attributes that torch does not
+save are no verification, and are shown for themselves.
 The share of a step is that of an epoch of so many steps. The look at losses and gradients that are not finite is no
 part of exactness, and is shown for itself.
 """
@@ -77,8 +79,8 @@ _OF_STEPS = ("seed of a step: hash", "seed of a step: generators", "keys of samp
 _OF_STEPS += ("generators given back",)
 _GUARD = ("not finite: rates", "not finite: loss", "not finite: gradient")
 _VERIFICATION = ("SHA-256", "reading it again", "looking at the older ones", "SHA-256 of the journal")
-_VERIFICATION += ("digest of the order", "attributes that have changed")
-_OF_SAVES = (*_VERIFICATION, "syncs", "not finite: weights")
+_VERIFICATION += ("digest of the order",)
+_OF_SAVES = (*_VERIFICATION, "attributes that have changed", "syncs", "not finite: weights")
 
 
 class Noise(ArrayDataset):

@@ -45,6 +45,7 @@ __all__ = [
     "assert_exact",
     "count_moments",
     "endings",
+    "forks",
     "launched",
     "outcome",
     "train",
@@ -104,7 +105,7 @@ def in_child(function: Callable[[], object], log: Path) -> int:
     The fork is that of a process that has imported everything and made nothing else: after some of torch's work a
     process cannot be forked any more, and a test does not know what ran before it.
     """
-    child = _forks().Process(target=_run, args=(function, log))
+    child = forks().Process(target=_run, args=(function, log))
     child.start()
     child.join(_PATIENCE + 10)
     assert child.exitcode is not None
@@ -112,8 +113,8 @@ def in_child(function: Callable[[], object], log: Path) -> int:
 
 
 @functools.cache
-def _forks() -> Any:
-    """The server of forks, with everything imported."""
+def forks() -> Any:
+    """The server of forks, with everything imported; a process of it must be told where it is, and its environment."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killing_imports"])
     before = os.environ.get("PYTHONPATH")

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import torch
+import torch.distributed.fsdp
 
 import resumed  # noqa: F401 - what the tests train
 import unusual  # noqa: F401

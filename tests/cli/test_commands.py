@@ -148,6 +148,22 @@ def test_runs_lists_every_run_and_those_that_died(project: Path, tiny: Tiny, com
     listed = json.loads(command("runs", "--json")[1])
     assert [item["path"] for item in listed] == [str(run.path) for run in (first, second)]
     assert "no runs" in command("runs", "--project", "other")[1]
+    shown = command("show", str(second.path))[1]
+    assert "state        died" in shown
+    assert f"assay train --resume {second.path}" in shown
+    assert "--resume" not in command("show", str(first.path))[1]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(project: Path, tiny: Tiny) -> None:
+    run = assay.train(tiny(), quiet=True)
+    for what in (["runs"], ["show", str(run.path)], ["show", str(run.path), "--json"], ["components"], ["--help"]):
+        reading, writing = os.pipe()
+        os.close(reading)  # as `head -0` does
+        ended = subprocess.run(
+            [sys.executable, "-m", "assay", *what], stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+        os.close(writing)
+        assert (ended.returncode, ended.stderr) == (0, b""), what
 
 
 def test_a_status_that_cannot_be_read_is_listed_and_not_a_crash(project: Path, tiny: Tiny, command: Command) -> None:

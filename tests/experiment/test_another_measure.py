@@ -44,3 +44,25 @@ def test_a_best_value_of_another_measure_is_forgotten(
     third = assay.train(resume=again.path, overrides=["trainer.args.epochs=7"], quiet=True)
     assert third.status["best"]["epoch"] in (best["epoch"], 6)
     assert not third.status["resumed"][-1]["faults"]
+
+
+def test_a_scheduler_that_waits_for_a_plateau_begins_anew_with_another_measure(project: Path, tiny: Tiny) -> None:
+    plateau = {"type": "torch.optim.lr_scheduler.ReduceLROnPlateau", "args": {"patience": 1, "factor": 0.5}}
+    config = tiny({"trainer.args.epochs": 3, "schedulers": [{**plateau, "unit": "epoch"}]})
+    config["trainer"]["args"]["monitor"] = "min validation/loss"
+    run = assay.train(config, quiet=True, preflight=False)
+    # In the new measure every value is far above the best of the old one, and they go down.
+    override = 'loss={"type": "CrossEntropyLoss", "args": {"label_smoothing": 0.9}}'
+    again = assay.train(
+        resume=run.path,
+        overrides=["trainer.args.epochs=7", override],
+        allow_change=["loss"],
+        quiet=True,
+        preflight=False,
+    )
+    table = again.journal()
+    rates = {float(rate) for rate in table["learning_rate"][table["phase"] == "train"]}
+    losses = [float(loss) for loss in table["loss"][table["phase"] == "validation"]]
+    assert max(losses[:3]) < min(losses[3:])
+    assert losses[3:] == sorted(losses[3:], reverse=True)
+    assert len(rates) == 1

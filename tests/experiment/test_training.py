@@ -326,6 +326,14 @@ def test_parts_from_python_may_stand_for_names(project: Path, tiny: Tiny) -> Non
     assert train(config, model={"type": Net, "args": {"width": 5}}).model().head.weight.shape == (10, 5)
 
 
+def test_a_model_that_is_read_computes_in_the_precision_that_it_was_trained_in(project: Path, tiny: Tiny) -> None:
+    run = train(tiny({"host.precision": "float64"}))
+    network = run.model("last")
+    held = torch.load(run.folder.checkpoints / "last" / "model.pt", weights_only=True)
+    assert all(torch.equal(held[name], weight) for name, weight in network.state_dict().items())
+    assert network(torch.zeros(1, 1, 8, 8, dtype=torch.float64)).dtype == torch.float64
+
+
 def test_a_run_starts_from_the_weights_of_another(project: Path, tiny: Tiny) -> None:
     first = train(tiny())
     second = train(tiny({"model.weights": str(first.path), "optimizer.args.lr": 1e-12, "trainer.args.epochs": 1}))

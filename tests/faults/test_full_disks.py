@@ -67,7 +67,7 @@ def test_the_third_refusal_in_a_row_stops_with_exit_6_and_the_run_is_resumed_whe
     assert re.fullmatch(
         r"could not save step-00000024 to \S+/checkpoints: \d+ KiB free, \d+ KiB needed", now["message"]
     )
-    assert now["hint"] == "free some space; step-00000006 kept"
+    assert re.fullmatch(r"free some space; step-00000006 kept; then go on: assay train --resume \S+", now["hint"])
     assert (now["exit_code"], now["state"], now["newest"], now["hidden"]) == (6, "failed", 6, [])
     again = now["resumed"]
     assert (again["exit_code"], again["state"], again["newest"]) == (0, "completed", 36)

@@ -36,7 +36,8 @@ def test_a_status_keeps_the_facts_that_are_not_replaced(tmp_path: Path) -> None:
 def test_a_run_is_found_by_path_name_beginning_end_and_as_the_last(tmp_path: Path) -> None:
     one, two = made(tmp_path, "one"), made(tmp_path, "two")
     os.utime(one.config, (1, 1))
-    for text in (str(one.path), one.path.name, "one-", one.path.name[-6:]):
+    listed = f"project/{one.path.name}"  # as `assay runs` prints it
+    for text in (str(one.path), one.path.name, "one-", one.path.name[-6:], listed, listed[:-3]):
         assert find_run(text, tmp_path).path == one.path
     assert find_run("last", tmp_path).path == two.path
 

@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(130)
     except BrokenPipeError:
         os._exit(0)  # the reader of our output has gone, e.g. `assay runs | head`
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # the parser of the command line has made an end of it
+            os._exit(0)
+        raise
     except Exception as error:
         _say(conceal(f"a bug in assay: {type(error).__name__}: {error}"), debug=debug, is_bug=True)
         sys.exit(70)

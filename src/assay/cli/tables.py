@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from assay.store.index import RunSummary
+from assay.store.index import RunSummary, state_of
 from assay.store.journal import last_id
 from assay.store.run_folder import RunFolder
 from assay.utils.atomic import read_json
@@ -121,6 +121,7 @@ def print_run(run: RunFolder, *, as_json: bool) -> None:
     from assay.logger.courier.backlog import brief
 
     status = run.read_status()
+    status["state"] = state_of(run, status)
     checkpoints = {path.name: path.resolve().name for path in sorted(run.checkpoints.glob("[!.]*"))}
     failed = [path.name for path in sorted((run.path / "failed").glob("step-*"))]
     cursors = {path.stem: read_json(path) for path in sorted(run.courier.glob("*.json"))}
@@ -146,6 +147,8 @@ def print_run(run: RunFolder, *, as_json: bool) -> None:
         print(f"failed step  {name}")
     if failed:
         print(f"to repeat    assay replay {run.path}")
+    if status["state"] in ("died", "interrupted", "failed"):
+        print(f"to go on     assay train --resume {run.path}")
     records, behind = last_id(run.journal) + 1, False
     for name, cursor in cursors.items():
         trouble = f" ({brief(cursor['error'])})" if cursor.get("error") else ""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from assay.data.datasets.base import BaseDataset
@@ -51,9 +51,9 @@ def fingerprint(loader: BaseLoader, known: dict[int, str]) -> dict[str, Any]:
     }
 
 
-def order_digest(loader: BaseLoader, epoch: int) -> str:
+def order_digest(order: ArrayLike) -> str:
     """Of the order in which an epoch goes through the split."""
-    return _digest([np.asarray(loader.order(epoch))])
+    return _digest([np.asarray(order)])
 
 
 def _content(dataset: Any) -> Iterator[Any]:

@@ -230,12 +230,14 @@ class Run:
         from assay.model.states import make_buffers
         from assay.trainer.checkpoint import Checkpoints
         from assay.trainer.writer import evaluated_weights
+        from assay.utils.devices import dtype_of
 
         found = Checkpoints(self.folder.checkpoints).load(checkpoint)
         weights = evaluated_weights(found)
         facts = read_json(self.folder.transforms)["dataset"]
         facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-        network = build_network(self._checked(), DatasetInfo(**facts))
+        checked = self._checked()
+        network = build_network(checked, DatasetInfo(**facts)).to(dtype=dtype_of(checked.config.host.precision))
         make_buffers(network, weights)
         load_weights(network, weights, str(found.path))
         network.eval()  # not its result: a model whose own train() returns nothing is a model all the same

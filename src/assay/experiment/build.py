@@ -29,7 +29,7 @@ from assay.trainer.optimizer import build_optimizer, require_plain_step
 from assay.trainer.state import Parts
 from assay.trainer.strategy import Strategy
 from assay.trainer.writer import evaluated_weights
-from assay.utils.devices import choose_device, choose_memory_format, set_arithmetic
+from assay.utils.devices import choose_device, choose_memory_format, dtype_of, set_arithmetic
 from assay.utils.distributed import place
 from assay.utils.seeds import derive
 
@@ -102,7 +102,7 @@ def assemble(
     """
     config, component = checked.config, checked.components
     findings, strategy = Findings(checked), strategy or Strategy()
-    dtype = torch.float64 if config.host.precision == "float64" else torch.float32
+    dtype = dtype_of(config.host.precision)
     model = optimizer = None
     with findings.part():
         model = build_network(checked, data.info)

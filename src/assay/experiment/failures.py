@@ -8,7 +8,15 @@ from types import FrameType
 
 from torch import nn
 
-from assay.errors import AssayError, ConfigError, Interrupted, MemoryExhaustedError, NonFiniteError, Problem
+from assay.errors import (
+    AssayError,
+    ConfigError,
+    Interrupted,
+    MemoryExhaustedError,
+    NonFiniteError,
+    Problem,
+    StorageError,
+)
 from assay.experiment.failed_step import FailedStep, failed_step, first_bad, keep, part_of_step
 from assay.experiment.layers import first_line
 from assay.store.run_folder import RunFolder
@@ -31,6 +39,9 @@ def explained(error: BaseException, trainer: BaseTrainer, run: RunFolder, *, aga
     """
     at = failed_step(error, trainer)
     shown = error if isinstance(error, AssayError) else _worded(error, at, trainer, run, again)
+    last = Checkpoints(run.checkpoints).all()[-1:]
+    if isinstance(shown, StorageError) and last:
+        shown.hint = "; ".join(filter(None, (shown.hint, f"then go on: assay train --resume {run.path}")))
     if again or isinstance(shown, Interrupted) or trainer.strategy.size > 1:  # each process has a part of the step
         return shown
     hints = [shown.hint] if shown.hint else []
@@ -42,7 +53,6 @@ def explained(error: BaseException, trainer: BaseTrainer, run: RunFolder, *, aga
         if isinstance(shown, NonFiniteError):
             bad = first_bad(trainer, at)
             shown.where = "; ".join(filter(None, (bad and f"first not finite: {bad}", shown.where)))
-    last = Checkpoints(run.checkpoints).all()[-1:]
     if isinstance(shown, NonFiniteError | MemoryExhaustedError) and last:
         hints.append(f"the last checkpoint is {last[0].name}")
     if not isinstance(shown, ConfigError):

@@ -27,6 +27,7 @@ from assay.model.metrics.collection import MetricSet
 from assay.trainer.batches import count_samples, split_batch, to_device
 from assay.trainer.default import DefaultTrainer
 from assay.trainer.state import StepResult
+from assay.utils.devices import dtype_of
 
 __all__ = ["try_real_batch"]
 
@@ -59,7 +60,7 @@ def try_real_batch(checked: Checked, info: DatasetInfo, batches: dict[str, Any],
 def _try_targets(
     checked: Checked, info: DatasetInfo, target: Any, like: StepResult, rehearsed: Rehearsed, findings: Findings
 ) -> list[MetricSet]:
-    dtype = torch.float64 if checked.config.host.precision == "float64" else torch.float32
+    dtype = dtype_of(checked.config.host.precision)
     target = to_device(target, torch.device("cpu"), dtype, torch.contiguous_format)
     with findings.part():
         _fits_classes(checked, info, target, like, rehearsed)

@@ -32,6 +32,7 @@ from assay.experiment.live_storages import LiveStorages
 from assay.trainer.base import BaseTrainer
 from assay.trainer.batches import count_samples, split_batch
 from assay.trainer.state import StepResult
+from assay.utils.devices import dtype_of
 
 __all__ = ["Rehearsed", "rehearse"]
 
@@ -293,7 +294,7 @@ def _silence() -> Iterator[None]:
 def _defaults(checked: Checked, device: torch.device) -> Iterator[None]:
     """New tensors are on the device and in the precision of the run; generators are left as they were."""
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64 if checked.config.host.precision == "float64" else torch.float32)
+    torch.set_default_dtype(dtype_of(checked.config.host.precision))
     try:
         place = contextlib.nullcontext() if device.type == "cpu" else device
         with torch.random.fork_rng(devices=[]), place:

@@ -109,6 +109,8 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         position = journal_position(checkpoint.state)
         if why := other_measure(trainer, changed):
             trainer.monitor.begin_anew(checkpoint.step)
+            trainer.schedulers.begin_anew()
+            trainer.progress.take_monitored()
             trainer.progress.best = {}
             faults.append(f"{why}: what was the best is no measure for it, and the best begins anew")
             request.console.print(f"warning: {faults[-1]}", markup=False, highlight=False, soft_wrap=True)
@@ -247,7 +249,7 @@ def against(held: Any, checked: Checked, built: Built, root: Path) -> Changes:
             found.outside.append((key, text))
     epoch = order.get("epoch") if isinstance(order, dict) else None
     if type(epoch) is int and not found.data:
-        found.order = order.get("digest") != order_digest(built.data.train, epoch)
+        found.order = order.get("digest") != order_digest(built.data.train.order(epoch))
     return found
 
 

@@ -136,6 +136,12 @@ class Sequence:
                 turn.scheduler.load_state_dict(saved["state"])
         groups.restore(self.optimizer, state["groups"])
 
+    def begin_anew(self) -> None:
+        """What is monitored is another measure from here on."""
+        for turn in self._turns:
+            if isinstance(turn.scheduler, TorchScheduler):
+                turn.scheduler.begin_anew()
+
     def scale(self, factor: float) -> None:
         """Let all rates, and what schedulers work them out from, be so many times what they were."""
         for turn in self._turns:

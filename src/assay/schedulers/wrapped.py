@@ -100,6 +100,11 @@ class TorchScheduler:
         self._inner.load_state_dict(inner)
         self.position = state["position"]
 
+    def begin_anew(self) -> None:
+        """What is monitored is another measure from here on: one that waits for a plateau has no best of it yet."""
+        if isinstance(self._inner, ReduceLROnPlateau):
+            self._inner.best, self._inner.num_bad_epochs, self._inner.cooldown_counter = self._inner.mode_worse, 0, 0
+
     def scale(self, factor: float) -> None:
         """The optimizer's own rate was changed on a resume."""
         if hasattr(self._inner, "base_lrs"):  # one that waits for a plateau works from the groups' rates

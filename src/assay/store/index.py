@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from assay.store.lock import is_held
 from assay.store.run_folder import RunFolder
 
-__all__ = ["RunSummary", "runs"]
+__all__ = ["RunSummary", "runs", "state_of"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,14 @@ def runs(base: Path) -> list[RunSummary]:
     return sorted(found, key=lambda summary: (summary.created, summary.path))
 
 
-def _summary(run: RunFolder, status: dict[str, Any]) -> RunSummary:
+def state_of(run: RunFolder, status: Mapping[str, Any]) -> str:
+    """What a status says, or `died`: nobody was left to write that."""
     state = str(status.get("state", "unreadable"))
-    if state == "running" and not is_held(run.lock):
-        state = "died"
+    return "died" if state == "running" and not is_held(run.lock) else state
+
+
+def _summary(run: RunFolder, status: dict[str, Any]) -> RunSummary:
+    state = state_of(run, status)
     best = status.get("best") or {}
     return RunSummary(
         path=run.path,

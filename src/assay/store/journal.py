@@ -289,7 +289,7 @@ def cut(folder: Path, offset: int, next_id: int) -> int:
                     f"{path} does not fit the checkpoint",
                     found=f"{size} bytes",
                     expected=f"a line that ends at byte {offset}",
-                    hint="it was changed after the checkpoint was written; take another checkpoint",
+                    hint="it was changed after the checkpoint was saved; move it away to go on from the one before",
                 )
             end, _ = sound_end(stream.fileno())
             stream.seek(offset)

@@ -166,7 +166,7 @@ def _sum(status: dict[str, Any]) -> str:
 
 
 def find_run(text: str, base: Path = Path("saved")) -> RunFolder:
-    """The run that `text` names: a path, the folder's name or the beginning or end of it, or `last`.
+    """The run that `text` names: a path, the folder's name (or project/name) or the beginning or end of it, or `last`.
 
     Raises:
         ConfigError: no run, or more than one, has that name.
@@ -178,7 +178,8 @@ def find_run(text: str, base: Path = Path("saved")) -> RunFolder:
     folders = [file.parent for file in every]
     if text == "last" and folders:
         return RunFolder(folders[-1])
-    found = [folder for folder in folders if folder.name.startswith(text) or folder.name.endswith(text)]
+    known = {folder: (folder.name, f"{folder.parent.name}/{folder.name}") for folder in folders}
+    found = [folder for folder, named in known.items() if any(n.startswith(text) or n.endswith(text) for n in named)]
     if len(found) == 1:
         return RunFolder(found[0])
     if found:

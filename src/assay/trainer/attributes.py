@@ -7,6 +7,7 @@ none of them. Here each that has changed since the objects were built is found a
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import sys
 from collections import deque
@@ -24,7 +25,7 @@ from assay.trainer.plain import GENERATORS, encoded, set_generator
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
 
-__all__ = ["Attributes", "holders", "own_attributes", "parts_with_state"]
+__all__ = ["Attributes", "holders", "parts_with_state"]
 
 # Of a trainer: what is saved by name, what is built anew, and what is the loop's.
 KNOWN = frozenset({"parts", "model", "loss", "optimizer", "schedulers", "scaler", "average", "monitor", "progress"})
@@ -34,6 +35,8 @@ _OF_TORCH = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
 _OF_OPTIMIZERS = frozenset(vars(torch.optim.SGD([torch.zeros(1)], lr=0.1)))
 _OF_OPTIMIZERS |= {"_opt_called", "_params", "_numel_cache"}
 _FOREIGN = {"torch", "torchvision", "torchmetrics", "numpy", "assay", "builtins"}
+# Most attributes are one of these: known by their type alone, they cost a save next to nothing.
+_SCALARS = frozenset({bool, int, float, complex, str, bytes, type(None)})
 # A tensor of more bytes is not summed: it has changed where it is another one, or torch counts another version of it.
 _SUMMED = 1 << 24
 
@@ -47,27 +50,28 @@ class Attributes:
     """
 
     def __init__(self, trainer: BaseTrainer) -> None:
-        self._signs = {key: _sign(value) for key, _, value in self._every(trainer)}
+        self._signs = {(path, name): _sign(value) for path, _, own in holders(trainer) for name, value in own}
 
     def take(self, trainer: BaseTrainer) -> tuple[Held, dict[str, str]]:
         """By path of the object and name: what has changed; and what has changed and cannot be held, with its type."""
         held: Held = {}
         lost: dict[str, str] = {}
-        for (path, name), _, value in self._every(trainer):
-            if self._signs.get((path, name)) == _sign(value):
-                continue
-            try:
-                held.setdefault(path, {})[name] = encoded(value, f"{path}.{name}")
-            except NotPlain:
-                if not _is_code(value):
-                    lost[f"{path}.{name}"] = type(value).__qualname__
+        for path, _, own in holders(trainer):
+            for name, value in own:
+                if self._signs.get((path, name)) == _sign(value):
+                    continue
+                try:
+                    held.setdefault(path, {})[name] = encoded(value, f"{path}.{name}")
+                except NotPlain:
+                    if not _is_code(value):
+                        lost[f"{path}.{name}"] = type(value).__qualname__
         return held, lost
 
     def restore(self, trainer: BaseTrainer, held: Mapping[str, Mapping[str, Any]]) -> None:
         """Set what `take` gave (decoded), in the objects that are there: others may hold them as well."""
         remaining = {path: dict(values) for path, values in held.items()}
         # An object may hang on an attribute that is set here first.
-        while found := [(path, one) for path, one in holders(trainer) if path in remaining]:
+        while found := [(path, one) for path, one, _ in holders(trainer) if path in remaining]:
             for path, one in found:
                 for name, value in remaining.pop(path, {}).items():
                     there = getattr(one, name, None)
@@ -77,11 +81,6 @@ class Attributes:
                     # Another tensor is replaced: the one that is there may be a view of a parameter.
                     elif (restored := _put_back(there, value)) is not there:
                         setattr(one, name, restored)
-
-    def _every(self, trainer: BaseTrainer) -> Iterator[tuple[tuple[str, str], Any, Any]]:
-        for path, one in holders(trainer):
-            for name, value in own_attributes(one, path):
-                yield (path, name), one, value
 
 
 def parts_with_state(trainer: BaseTrainer) -> dict[str, Any]:
@@ -104,8 +103,8 @@ def parts_with_state(trainer: BaseTrainer) -> dict[str, Any]:
     return found
 
 
-def holders(trainer: BaseTrainer) -> Iterator[tuple[str, Any]]:
-    """Every object whose attributes are followed, by its path."""
+def holders(trainer: BaseTrainer) -> Iterator[tuple[str, Any, list[tuple[str, Any]]]]:
+    """Every object whose attributes are followed: its path, itself, and what of it is in no state_dict, by name."""
     seen: set[int] = set()
     roots: list[tuple[str, Any]] = [("trainer", trainer), ("model", trainer.model), ("loss", trainer.loss)]
     if trainer.average is not None:
@@ -119,14 +118,14 @@ def holders(trainer: BaseTrainer) -> Iterator[tuple[str, Any]]:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        yield path, one
+        own = list(_own_attributes(one, path))
+        yield path, one, own
         if isinstance(one, nn.Module):
             roots += [(f"{path}.{name}", child) for name, child in one.named_children()]
-        roots += [(f"{path}.{name}", value) for name, value in own_attributes(one, path) if _is_users(value)]
+        roots += [(f"{path}.{name}", value) for name, value in own if type(value) not in _SCALARS and _is_users(value)]
 
 
-def own_attributes(one: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """What of an object is not in its state_dict."""
+def _own_attributes(one: Any, path: str) -> Iterator[tuple[str, Any]]:
     skipped: frozenset[str] = frozenset()
     if isinstance(one, nn.Module):
         skipped = _OF_TORCH
@@ -144,7 +143,7 @@ def own_attributes(one: Any, path: str) -> Iterator[tuple[str, Any]]:
     of_torchmetrics = hasattr(one, "_update_count")  # its states are in the state_dict; the rest is its own business
     for name, value in _fields(one):
         is_known = name in skipped or (of_torchmetrics and (name.startswith("_") or name in one._defaults))
-        if not is_known and not isinstance(value, nn.Module | torch.optim.Optimizer):
+        if not is_known and (type(value) in _SCALARS or not isinstance(value, nn.Module | torch.optim.Optimizer)):
             yield name, value
 
 
@@ -161,13 +160,21 @@ def _is_users(value: Any) -> bool:
 def _fields(one: Any) -> list[tuple[str, Any]]:
     """What is in its dictionary and in its slots."""
     fields = dict(getattr(one, "__dict__", {}))
-    for kind in type(one).__mro__:
-        names = vars(kind).get("__slots__", ())
-        for name in (names,) if isinstance(names, str) else names:
-            if kind.__module__.partition(".")[0] not in _FOREIGN and name not in ("__dict__", "__weakref__"):
-                with contextlib.suppress(AttributeError):  # nothing is in it yet
-                    fields[name] = getattr(one, name)
+    for name in _slots(type(one)):  # type: ignore[arg-type]  # a class can be hashed
+        with contextlib.suppress(AttributeError):  # nothing is in it yet
+            fields[name] = getattr(one, name)
     return list(fields.items())
+
+
+@functools.cache
+def _slots(kind: type) -> tuple[str, ...]:
+    """The names that a class and those that it is made of have slots for; of classes of one's own."""
+    found: list[str] = []
+    for base in kind.__mro__:
+        names = vars(base).get("__slots__", ())
+        if base.__module__.partition(".")[0] not in _FOREIGN:
+            found += (names,) if isinstance(names, str) else names
+    return tuple(name for name in found if name not in ("__dict__", "__weakref__"))
 
 
 def _is_code(value: Any) -> bool:
@@ -176,6 +183,8 @@ def _is_code(value: Any) -> bool:
 
 def _sign(value: Any) -> Any:
     """What differs where the value has changed; it keeps no copy of a tensor."""
+    if type(value) in _SCALARS:
+        return type(value).__name__, repr(value)
     if isinstance(value, nn.Parameter):
         return "parameter"
     if isinstance(value, Tensor):
@@ -192,7 +201,7 @@ def _sign(value: Any) -> Any:
         return type(value).__name__, [(_sign(key), _sign(item)) for key, item in value.items()]
     if isinstance(value, list | tuple | set | frozenset | deque):
         return type(value).__name__, [_sign(item) for item in value]
-    if isinstance(value, bool | int | float | complex | str | bytes | bytearray | None | np.generic):
+    if isinstance(value, int | float | complex | str | bytes | bytearray | np.generic):
         return type(value).__name__, repr(value)
     return _Identity(value)
 

@@ -31,7 +31,7 @@ from assay.trainer.monitor import EarlyStopping, Monitor
 from assay.trainer.signals import Signals, Stopped
 from assay.trainer.state import Parts, Progress, StepResult, due
 from assay.trainer.writer import Writer
-from assay.utils.devices import seed_generators
+from assay.utils.devices import dtype_of, seed_generators
 from assay.utils.seeds import derive, step_seed
 
 __all__ = ["BaseTrainer"]
@@ -198,8 +198,7 @@ class BaseTrainer(ABC):
         return contextlib.nullcontext()
 
     def to_device(self, batch: Any) -> Any:
-        dtype = torch.float64 if self.parts.precision == "float64" else torch.float32
-        return to_device(batch, self.device, dtype, self.parts.memory_format)
+        return to_device(batch, self.device, dtype_of(self.parts.precision), self.parts.memory_format)
 
     # The loop
 

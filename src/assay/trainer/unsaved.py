@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from assay.trainer.attributes import holders, own_attributes, parts_with_state
+from assay.trainer.attributes import holders, parts_with_state
 from assay.trainer.plain import GENERATORS
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def unsaved(trainer: BaseTrainer) -> dict[str, str]:
     known = {id(inner) for part in parts if isinstance(part, nn.Module) for inner in part.modules()}
     known |= {id(weight) for part in parts if isinstance(part, nn.Module) for weight in part.parameters()}
     found: dict[str, str] = {}
-    for path, one in holders(trainer):
+    for path, _, own in holders(trainer):
         if path.startswith(("average", "metrics", "optimizer")):  # a copy of the model, and what others have written
             continue
-        for name, value in own_attributes(one, path):
+        for name, value in own:
             for place, item in _leaves(f"{path}.{name}", value):
                 kind = type(item).__name__
                 if isinstance(item, nn.Module | nn.Parameter):

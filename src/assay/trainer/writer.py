@@ -220,7 +220,7 @@ class Writer:
                     "resume is not exact: keep it in numbers, tensors or lists, or give it state_dict, load_state_dict"
                 )
         state["not_held"] = sorted(trainer.not_held)
-        order = order_digest(trainer.parts.train_data, trainer.progress.epoch)
+        order = order_digest(trainer.parts.train_data.order(trainer.progress.epoch))
         state["fingerprint"] = {**self.fingerprint, "order": {"epoch": trainer.progress.epoch, "digest": order}}
         self.recorder.flush()
         progress, monitor = trainer.progress, trainer.monitor

@@ -10,7 +10,19 @@ from torch import nn
 
 from assay.errors import ConfigError, Problem
 
-__all__ = ["choose_device", "choose_memory_format", "is_out_of_memory", "seed_generators", "set_arithmetic"]
+__all__ = [
+    "choose_device",
+    "choose_memory_format",
+    "dtype_of",
+    "is_out_of_memory",
+    "seed_generators",
+    "set_arithmetic",
+]
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """Of weights and inputs; what is computed in bfloat16 or float16 has its weights in float32."""
+    return torch.float64 if precision == "float64" else torch.float32
 
 
 def choose_device(name: str, number: int = 0) -> torch.device:

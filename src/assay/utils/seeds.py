@@ -49,6 +49,12 @@ def _step_seeds(seed: int, block: int, rank: int) -> tuple[int, ...]:
 
 def permutation(n: int, *path: int | str) -> NDArray[np.int64]:
     """The order of `n` things for this path, shape (n,)."""
+    return _permutation(n, path).copy()
+
+
+# A save asks for the order of an epoch that the loader has gone through, or is about to.
+@functools.lru_cache(maxsize=1)
+def _permutation(n: int, path: tuple[int | str, ...]) -> NDArray[np.int64]:
     return np.random.Generator(np.random.Philox(derive(*path))).permutation(n)
 
 

@@ -1,9 +1,11 @@
-"""Several processes that train together, forked from the test: torch is imported once."""
+"""Several processes that train together, forked from the server of forks of `killing`: torch is imported once.
+
+Not from the test: after a backward pass on paper, which a preflight makes, torch refuses one in a fork.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import socket
 import traceback
@@ -11,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_fork = multiprocessing.get_context("fork")
+from killing import forks
 
 
 def free_port() -> int:
@@ -27,8 +29,9 @@ def run_ranks(size: int, act: Callable[..., Any], *arguments: Any, timeout: floa
     port = free_port()
     pipes, processes = [], []
     for rank in range(size):
-        receiving, sending = _fork.Pipe(duplex=False)
-        process = _fork.Process(target=_one, args=(rank, size, port, sending, act, arguments))
+        receiving, sending = forks().Pipe(duplex=False)
+        here = os.getcwd(), dict(os.environ)
+        process = forks().Process(target=_one, args=(rank, size, port, sending, here, act, arguments))
         process.start()
         sending.close()
         pipes.append(receiving)
@@ -47,7 +50,18 @@ def run_ranks(size: int, act: Callable[..., Any], *arguments: Any, timeout: floa
     return results
 
 
-def _one(rank: int, size: int, port: int, pipe: Any, act: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _one(
+    rank: int,
+    size: int,
+    port: int,
+    pipe: Any,
+    here: tuple[str, dict[str, str]],
+    act: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    os.chdir(here[0])
+    os.environ.clear()
+    os.environ.update(here[1])
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(size))
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1")
     import torch

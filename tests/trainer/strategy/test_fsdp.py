@@ -15,37 +15,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ranks import largest_difference, last_weights, result_of, run_ranks
-from sharded_source import SOURCE
+from sharded import SOURCE, assert_same_tensors, config, everything, resumed, trained, verify
 
 import assay
 from assay.errors import AssayError, ConfigError, Interrupted, NonFiniteError
 
 Tiny = Callable[..., dict[str, Any]]
-
-
-def config(tiny: Tiny, folder: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Batches of 50 of 1,293 samples, in rows of a million numbers or more and, with `LEAST` 1, of each block."""
-    return tiny(
-        {
-            "folder": str(folder),
-            "seed": 3,
-            "host.precision": "float64",
-            "host.strategy": "fsdp",
-            "data.loader.args": {"batch_size": 50},
-            "model": {"type": "sharded_parts:Net"},
-            "optimizer": {"type": "SGD", "args": {"lr": 0.05, "momentum": 0.9}},
-            "trainer.args": {"epochs": 1, "max_steps": 20},
-            "logging": {"every": "5ba", "system": None},
-            **(changes or {}),
-        }
-    )
-
-
-def trained(config: dict[str, Any], least: int = 1, **options: Any) -> Path:
-    from assay.trainer.strategy import units
-
-    units.LEAST = least
-    return assay.train(config, quiet=True, preflight=False, **options).path.absolute()
 
 
 @pytest.fixture
@@ -103,19 +78,23 @@ def test_processes_that_share_the_weights_end_where_one_does(mine: Path, tiny: T
     assert largest_difference(last_weights(one), last_weights(several)) <= bound
 
 
-def resumed(run: Path, size_of_run: int = 20) -> Path:
-    from assay.trainer.strategy import units
-
-    units.LEAST = 1
-    changes = (f"trainer.args.max_steps={size_of_run}",)
-    return assay.train(resume=run, overrides=changes, quiet=True, preflight=False).path.absolute()
-
-
 EXACT: dict[str, Any] = {
     "model": {"type": "sharded_parts:Net", "args": {"drop": 0.2}},
     "optimizer": {"type": "AdamW", "args": {"lr": 0.01}},
     "trainer.args": {"epochs": 1, "max_steps": 20, "ema": 0.9, "accumulate": 2},
 }
+
+
+@pytest.mark.nightly
+def test_four_processes_end_where_one_does_and_two_go_on_from_their_checkpoint(mine: Path, tiny: Tiny) -> None:
+    settings = CASES["micro-batches, tied weights, what nobody uses"]
+    one = trained(config(tiny, mine / "one", settings))
+    part = {**settings, "trainer.args": {**settings["trainer.args"], "max_steps": 13}}
+    four = result_of(run_ranks(4, trained, config(tiny, mine / "four", part)))
+    assert (four / "checkpoints" / "last" / "model-3-of-4.pt").is_file()
+    two = result_of(run_ranks(2, resumed, four, 17))
+    again = result_of(run_ranks(4, resumed, two))
+    assert largest_difference(last_weights(one), last_weights(again)) <= 1e-10
 
 
 @pytest.mark.slow
@@ -162,7 +141,7 @@ def test_a_checkpoint_of_several_processes_is_read_in_one_and_a_damaged_part_is_
     run = result_of(run_ranks(2, trained, config(tiny, mine / "run", settings)))
     opened = assay.open(run)
     with torch.no_grad():
-        assert opened.model("last")(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+        assert opened.model("last")(torch.zeros(2, 1, 8, 8, dtype=torch.float64)).shape == (2, 10)
     assert verify(run) == []
     last = (run / "checkpoints" / "last").resolve()
     damaged = last / "training-1-of-2.pt"
@@ -173,37 +152,6 @@ def test_a_checkpoint_of_several_processes_is_read_in_one_and_a_damaged_part_is_
     going_on = result_of(run_ranks(2, resumed, run, 8))
     faults = json.loads((going_on / "status.json").read_text())["resumed"][-1]["faults"]
     assert any(last.name in fault and "training-1-of-2.pt" in fault for fault in faults)
-
-
-def verify(run: Path) -> list[str]:
-    from assay.store.run_folder import RunFolder
-    from assay.store.verification import verify as look
-
-    return [fault for check in look(RunFolder(run)) for fault in check.faults]
-
-
-def everything(run: Path) -> dict[str, torch.Tensor]:
-    """All tensors of the last checkpoint, the whole ones, by path."""
-    from assay.trainer.checkpoint import Checkpoints
-
-    checkpoint = Checkpoints(run / "checkpoints").load("last")
-    found: dict[str, torch.Tensor] = {}
-
-    def look(value: Any, path: str) -> None:
-        if isinstance(value, torch.Tensor):
-            found[path] = value
-        for key, item in value.items() if isinstance(value, dict) else ():
-            look(item, f"{path}/{key}")
-
-    for name in ("model", "ema", "training"):
-        if checkpoint.has(name):
-            look(checkpoint.tensors(name), name)
-    return {path: value for path, value in found.items() if not path.startswith(("training/metrics", "training/gen"))}
-
-
-def assert_same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert [name for name, value in one.items() if not torch.equal(value, other[name])] == []
 
 
 def errors(results: list[Any]) -> list[BaseException]:

@@ -1,8 +1,17 @@
-"""A project whose model and trainers are trained in rows."""
+"""A project whose model and trainers are trained in rows, and what is asked of such a training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
 from ranks import TWO_OPTIMIZERS
+
+import assay
+
+Tiny = Callable[..., dict[str, Any]]
 
 SOURCE = (
     '''
@@ -85,3 +94,67 @@ class Acting(DefaultTrainer):
 '''
     + TWO_OPTIMIZERS
 )
+
+
+def config(tiny: Tiny, folder: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Batches of 50 of 1,293 samples, in rows of a million numbers or more and, with `LEAST` 1, of each block."""
+    return tiny(
+        {
+            "folder": str(folder),
+            "seed": 3,
+            "host.precision": "float64",
+            "host.strategy": "fsdp",
+            "data.loader.args": {"batch_size": 50},
+            "model": {"type": "sharded_parts:Net"},
+            "optimizer": {"type": "SGD", "args": {"lr": 0.05, "momentum": 0.9}},
+            "trainer.args": {"epochs": 1, "max_steps": 20},
+            "logging": {"every": "5ba", "system": None},
+            **(changes or {}),
+        }
+    )
+
+
+def trained(config: dict[str, Any], least: int = 1, **options: Any) -> Path:
+    from assay.trainer.strategy import units
+
+    units.LEAST = least
+    return assay.train(config, quiet=True, preflight=False, **options).path.absolute()
+
+
+def resumed(run: Path, size_of_run: int = 20) -> Path:
+    from assay.trainer.strategy import units
+
+    units.LEAST = 1
+    changes = (f"trainer.args.max_steps={size_of_run}",)
+    return assay.train(resume=run, overrides=changes, quiet=True, preflight=False).path.absolute()
+
+
+def verify(run: Path) -> list[str]:
+    from assay.store.run_folder import RunFolder
+    from assay.store.verification import verify as look
+
+    return [fault for check in look(RunFolder(run)) for fault in check.faults]
+
+
+def everything(run: Path) -> dict[str, torch.Tensor]:
+    """All tensors of the last checkpoint, the whole ones, by path."""
+    from assay.trainer.checkpoint import Checkpoints
+
+    checkpoint = Checkpoints(run / "checkpoints").load("last")
+    found: dict[str, torch.Tensor] = {}
+
+    def look(value: Any, path: str) -> None:
+        if isinstance(value, torch.Tensor):
+            found[path] = value
+        for key, item in value.items() if isinstance(value, dict) else ():
+            look(item, f"{path}/{key}")
+
+    for name in ("model", "ema", "training"):
+        if checkpoint.has(name):
+            look(checkpoint.tensors(name), name)
+    return {path: value for path, value in found.items() if not path.startswith(("training/metrics", "training/gen"))}
+
+
+def assert_same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name, value in one.items() if not torch.equal(value, other[name])] == []
