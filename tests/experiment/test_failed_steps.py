@@ -185,20 +185,25 @@ def test_a_disk_that_refuses_the_step_does_not_hide_the_failure(
     assert "the step could not be kept to be run again: [Errno 28] No space left" in error.hint
 
 
-def test_the_debugger_stands_in_the_layer(project: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_debugger_stands_in_the_layer(
+    project: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, run = failed(tiny(CONFIG), "forward", 6)
-    stood: list[str] = []
+    stood: list[Any] = []
 
     def post_mortem(trace: Any) -> None:
-        while trace.tb_next is not None:
+        while trace is not None:
+            stood.append(trace.tb_frame)
             trace = trace.tb_next
-            stood.append(trace.tb_frame.f_code.co_name)
 
     monkeypatch.setattr(replaying.pdb, "post_mortem", post_mortem)
     shown = run.replay(debug=True)
     assert isinstance(shown.error, NonFiniteError)
     assert shown.error.message == "the output of layer 'drop' is not finite"
-    assert "forward" in stood
+    assert "forward" in [frame.f_code.co_name for frame in stood]
+    assert type(stood[-1].f_locals["self"]) is torch.nn.Dropout
+    assert not torch.isfinite(stood[-1].f_locals["result"]).all()
+    assert "train step 6: the output of layer 'drop' is not finite" in capsys.readouterr().out
 
 
 class OnDevice(Trainer):

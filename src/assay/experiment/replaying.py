@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pdb
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -72,7 +73,8 @@ def replay(run: RunFolder, checked: Checked, step: int | None = None, *, debug: 
             _make(trainer, at, batch)
     except (Exception, SystemExit) as raised:
         if debug:
-            pdb.post_mortem(raised.__traceback__)
+            print(f"{at.phase} step {at.step}: {first_line(raised)}")
+            pdb.post_mortem(_without_ours(raised.__traceback__))
         error = _shown(raised, trainer, run)
     gradients = {name: Range.of(p.grad) for name, p in trainer.model.named_parameters() if p.grad is not None}
     found = {name: seen for name, seen in gradients.items() if seen is not None}
@@ -93,6 +95,18 @@ def _make(trainer: BaseTrainer, at: FailedStep, batch: Any) -> None:
         for micro in split_batch(batch, trainer.micro_size):
             with trainer.autocast():
                 trainer.metrics[at.phase].update(trainer.evaluate_step(trainer.to_device(micro)))
+
+
+def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
+    """The traceback up to the last frame that is not assay's: there the debugger stands, in the call of the layer."""
+    last, entry = None, traceback
+    while entry is not None:
+        if not str(entry.tb_frame.f_globals.get("__name__", "")).startswith("assay."):
+            last = entry
+        entry = entry.tb_next
+    if last is not None:
+        last.tb_next = None
+    return traceback
 
 
 def _shown(error: BaseException, trainer: BaseTrainer, run: RunFolder) -> AssayError:

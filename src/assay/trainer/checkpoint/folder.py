@@ -78,7 +78,7 @@ class Checkpoints:
             for name in ("best", "last") if best else ("last",):
                 self._link(name, target.name)
             fsync_folder(self.folder)
-            self.retain()
+            self.retain(target)
         except OSError as error:
             what = f"{target.name} is saved to {self.folder}, but the names or the older ones could not be changed"
             raise self._refused(what, error, size_of({})) from error
@@ -186,13 +186,16 @@ class Checkpoints:
     def _good(self) -> str:
         return ", ".join(path.name for path in self.all() if self._looked_at(path)) or "none"
 
-    def retain(self) -> None:
+    def retain(self, fresh: Path | None = None) -> None:
         """Remove all but the newest, the best, and what the links name; damaged ones take no other's place.
+
+        Args:
+            fresh: one that was read again just now.
 
         Raises:
             OSError: the disk refuses.
         """
-        found = [(path, self._looked_at(path)) for path in self.all()]
+        found = [(path, self._whole[path][1] if path == fresh else self._looked_at(path)) for path in self.all()]
         whole = {path: manifest for path, manifest in found if manifest}
         latest = {manifest.step: path for path, manifest in whole.items()}  # of one step the newest
         newest = list(latest.values())[-self.keep_last :]
