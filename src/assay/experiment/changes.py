@@ -123,7 +123,7 @@ class Changes:
     """
     Args:
         config: keys of the configuration: (key, before, now).
-        outside: keys whose value comes from the environment or a file and is another, with the text that is written.
+        outside: keys whose value comes from the environment or a file: (key, the text that is written, what it holds).
         data: what differs of the dataset, a sentence each.
         code: files of the project.
         software: packages: (name, before, now).
@@ -134,7 +134,7 @@ class Changes:
     """
 
     config: list[tuple[str, Any, Any]] = field(default_factory=list)
-    outside: list[tuple[str, str]] = field(default_factory=list)
+    outside: list[tuple[str, Any, Any]] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
     code: list[str] = field(default_factory=list)
     software: list[tuple[str, Any, Any]] = field(default_factory=list)
@@ -146,7 +146,7 @@ class Changes:
     @property
     def level(self) -> str:
         """`B`, `A`, or nothing."""
-        keys = [*(key for key, *_ in self.config), *(key for key, _ in self.outside)]
+        keys = [*(key for key, *_ in self.config), *(key for key, *_ in self.outside)]
         harmful = [key for key in keys if not is_harmless(key)]
         of_samples = any(key == "seed" or f"{key}.".startswith("data.") for key in harmful)
         if self.unknown or self.data or self.code or self.order or of_samples:
@@ -157,7 +157,7 @@ class Changes:
         """What keeps the resume from being exact."""
         found = ["the checkpoint does not say what it was made with"] if self.unknown else []
         found += [f"{key} {old!r} -> {new!r}" for key, old, new in self.config if not is_harmless(key)]
-        found += [f"{key} is another value of {text}" for key, text in self.outside if not is_harmless(key)]
+        found += [f"{key} is {now} of {text}" for key, text, now in self.outside if not is_harmless(key)]
         found += self.data
         found += ["the order of the samples is another"] if self.order else []
         found += [f"code of the project ({', '.join(self.code)})"] if self.code else []
@@ -167,7 +167,7 @@ class Changes:
     def lines(self) -> list[str]:
         """Every difference, group by group."""
         made = [f"changed: {key}: {old!r} -> {new!r}" for key, old, new in self.config]
-        made += [f"changed: {key}: {text} holds another value" for key, text in self.outside]
+        made += [f"changed: {key}: {text} holds {now}" for key, text, now in self.outside]
         made += [f"changed: data: {sentence}" for sentence in self.data]
         made += ["changed: data: the order of the epoch"] if self.order else []
         made += [f"changed: code: {name}" for name in self.code]

@@ -28,7 +28,7 @@ from assay.store.lock import Lock
 from assay.store.run_folder import RunFolder
 from assay.trainer import snapshot
 from assay.trainer.base import BaseTrainer
-from assay.trainer.checkpoint import Checkpoints
+from assay.trainer.checkpoint import Checkpoint, Checkpoints
 from assay.trainer.optimizer import change_arguments
 from assay.trainer.signals import Signals
 from assay.trainer.unsaved import unsaved
@@ -77,61 +77,29 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
             changed = _changed(checkpoint.state["fingerprint"].get("config", {}), checked)
         found.config = changed
         with placed(checked):
-            refuse_inexact(changed, request.allow_change)
-            refuse_inexact([(key, text, "another value") for key, text in found.outside], request.allow_change)
+            refuse_inexact([*found.config, *found.outside], request.allow_change)
         found.lost = not_kept(trainer, checkpoint.state)
         found.refuse(request.allow_change, request.require_exact)
-    for key in _unneeded(run, checked, built, found, request.allow_change):
-        request.console.print(f"note: --allow-change {key}: it has not changed", markup=False, highlight=False)
+    notes = [
+        f"note: --allow-change {key}: it has not changed"
+        for key in _unneeded(run, checked, built, found, request.allow_change)
+    ]
     if strategy.is_first:
         _tidy(run, request.console)
-    if checkpoint is not None and strategy.is_first and _journal_differs(run, checkpoint.state):
-        faults.append(
-            f"{run.journal.name} was changed after {checkpoint.path.name} was saved, so its records may not be what "
-            f"was measured; see: assay verify {run.path}"
-        )
-    for line in (*found.lines(), *(f"warning: {fault}" for fault in faults)):
-        request.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        faults += _of_journal(run, checkpoint)
+    _say(request.console, *notes, *found.lines(), *(f"warning: {fault}" for fault in faults))
     position = {"offset": 0, "next_id": 0}
     if checkpoint is not None:
-        names = [name for name in ("model", "ema", "training") if checkpoint.has(name)]
-        tensors = {name: strategy.read(checkpoint, name, trainer.device) for name in names}
-        configured = [
-            {key: copy.deepcopy(value) for key, value in group.items() if key != "params"}
-            for group in trainer.optimizer.param_groups
-        ]
-        snapshot.restore(trainer, tensors, checkpoint.state)
-        outside = [(key, text, None) for key, text in found.outside]
-        change_arguments(trainer.optimizer, trainer.schedulers, configured, [*changed, *outside])
-        if trainer.progress.step != checkpoint.step:
-            other = f"step {trainer.progress.step}"
-            raise CheckpointError(f"{checkpoint.path.name} holds another step than its manifest says", found=other)
-        position = journal_position(checkpoint.state)
-        if why := other_measure(trainer, changed):
-            trainer.monitor.begin_anew(checkpoint.step)
-            trainer.schedulers.begin_anew()
-            trainer.progress.take_monitored()
-            trainer.progress.best = {}
-            faults.append(f"{why}: what was the best is no measure for it, and the best begins anew")
-            request.console.print(f"warning: {faults[-1]}", markup=False, highlight=False, soft_wrap=True)
+        position = _restored(trainer, checkpoint, found)
+        anew = _judged_anew(trainer, checkpoint, found)
+        _say(request.console, *(f"warning: {fault}" for fault in anew))
+        faults += anew
     if checkpoint is not None and strategy.is_first:
         with storing(run.checkpoints):
             if trainer.monitor.since == checkpoint.step:
                 Checkpoints(run.checkpoints).forget_best()
             Checkpoints(run.checkpoints).relink(trainer.monitor.best_step, checkpoint.step)
-    completed = strategy.on_first(lambda: run.read_status().get("state") == "completed")
-    if checkpoint is None and completed:
-        raise CheckpointError(
-            f"{run.path} is complete, and its checkpoints are gone", found=f"{run.checkpoints} is empty"
-        )
-    if trainer.finished and completed:
-        progress = trainer.progress
-        raise RunBusyError(
-            f"{run.path} is complete (epoch {progress.epoch} of {trainer.epochs}, step {progress.step})",
-            hint="it stopped early; to go on: --set trainer.args.early_stopping.patience=N"
-            if trainer.monitor.exhausted
-            else "to go on, ask for more: --set trainer.args.epochs=N",
-        )
+    _require_unfinished(run, trainer, checkpoint)
     if not strategy.is_first:
         follow(run, checked, built, signals)
         return built
@@ -150,6 +118,66 @@ def _resumed(run: RunFolder, request: Request, signals: Signals) -> Built:
         head += f"; {found.statement()}" if checkpoint else ", for it had no checkpoint yet"
         carry_out(run, Journal(run.journal, position["next_id"]), checked, built, request, signals, head)
     return built
+
+
+def _say(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _restored(trainer: BaseTrainer, checkpoint: Checkpoint, found: Changes) -> dict[str, int]:
+    """Let the trainer stand where the checkpoint was saved, with the arguments that have changed since. Returns where
+    the journal ended.
+
+    Raises:
+        CheckpointError: what it holds does not fit, or says another step than its manifest.
+    """
+    names = [name for name in ("model", "ema", "training") if checkpoint.has(name)]
+    tensors = {name: trainer.strategy.read(checkpoint, name, trainer.device) for name in names}
+    configured = [
+        {key: copy.deepcopy(value) for key, value in group.items() if key != "params"}
+        for group in trainer.optimizer.param_groups
+    ]
+    snapshot.restore(trainer, tensors, checkpoint.state)
+    change_arguments(trainer.optimizer, trainer.schedulers, configured, [*found.config, *found.outside])
+    if trainer.progress.step != checkpoint.step:
+        other = f"step {trainer.progress.step}"
+        raise CheckpointError(f"{checkpoint.path.name} holds another step than its manifest says", found=other)
+    return journal_position(checkpoint.state)
+
+
+def _judged_anew(trainer: BaseTrainer, checkpoint: Checkpoint, found: Changes) -> list[str]:
+    """Where values of the monitored name are another measure now, nothing was the best yet; why, in words."""
+    why = other_measure(trainer, found.config)
+    if not why:
+        return []
+    trainer.monitor.begin_anew(checkpoint.step)
+    trainer.schedulers.begin_anew()
+    trainer.progress.take_monitored()
+    trainer.progress.best = {}
+    return [f"{why}: what was the best is no measure for it, and the best begins anew"]
+
+
+def _require_unfinished(run: RunFolder, trainer: BaseTrainer, checkpoint: Checkpoint | None) -> None:
+    """
+    Raises:
+        CheckpointError: the run is complete and its checkpoints are gone.
+        RunBusyError: it is complete, and is not asked for more.
+    """
+    if not trainer.strategy.on_first(lambda: run.read_status().get("state") == "completed"):
+        return
+    if checkpoint is None:
+        raise CheckpointError(
+            f"{run.path} is complete, and its checkpoints are gone", found=f"{run.checkpoints} is empty"
+        )
+    if trainer.finished:
+        progress = trainer.progress
+        raise RunBusyError(
+            f"{run.path} is complete (epoch {progress.epoch} of {trainer.epochs}, step {progress.step})",
+            hint="it stopped early; to go on: --set trainer.args.early_stopping.patience=N"
+            if trainer.monitor.exhausted
+            else "to go on, ask for more: --set trainer.args.epochs=N",
+        )
 
 
 def _changed(before: Mapping[str, Any], checked: Checked) -> list[tuple[str, Any, Any]]:
@@ -206,7 +234,7 @@ def _tidy(run: RunFolder, console: Console) -> None:
     try:
         run.read_status()
     except (OSError, ValueError, TypeError) as error:  # a loss of power may have emptied it, and nothing hangs on it
-        console.print(f"warning: {run.status} is damaged ({error}) and is written anew", markup=False)
+        _say(console, f"warning: {run.status} is damaged ({error}) and is written anew")
         run.write_status("interrupted")
 
 
@@ -220,7 +248,7 @@ def as_the_run(run: RunFolder, checked: Checked, console: Console) -> Checked:
         update["threads"] = held["threads"]
         if (here := torch.get_num_threads()) != held["threads"]:
             told = f"threads: {held['threads']}, as in the run (this process would have taken {here})"
-            console.print(told, markup=False, highlight=False)
+            _say(console, told)
     if host.memory_format == "auto" and held.get("memory_format") in ("contiguous", "channels_last"):
         update["memory_format"] = held["memory_format"]
     place = checked.places.get(("host", "device"))
@@ -246,7 +274,7 @@ def against(held: Any, checked: Checked, built: Built, root: Path) -> Changes:
     found.code = changed_code(root, code)
     for key, (text, value) in outside_values(checked).items():
         if isinstance(outside.get(key), str) and not holds_same(outside[key], value):
-            found.outside.append((key, text))
+            found.outside.append((key, text, "another value"))
     epoch = order.get("epoch") if isinstance(order, dict) else None
     if type(epoch) is int and not found.data:
         found.order = order.get("digest") != order_digest(built.data.train.order(epoch))
@@ -260,13 +288,18 @@ def keep_code(run: RunFolder, name: str) -> None:
         run.code.rename(kept)
 
 
-def _journal_differs(run: RunFolder, state: Mapping[str, Any]) -> bool:
-    """Whether the part of the journal that stays is not what it was when the checkpoint was saved."""
-    position = state.get("journal", {})
+def _of_journal(run: RunFolder, checkpoint: Checkpoint | None) -> list[str]:
+    """That the part of the journal which stays is not what it was when the checkpoint was saved, in words."""
+    position = checkpoint.state.get("journal", {}) if checkpoint else {}
     try:
-        return bool(digest(run.journal, position["offset"]) != position["sha256"])
+        if checkpoint is None or digest(run.journal, position["offset"]) == position["sha256"]:
+            return []
     except (OSError, KeyError, TypeError):  # told by `journal_position` and `cut`
-        return False
+        return []
+    return [
+        f"{run.journal.name} was changed after {checkpoint.path.name} was saved, so its records may not be what "
+        f"was measured; see: assay verify {run.path}"
+    ]
 
 
 def journal_position(state: Mapping[str, Any]) -> dict[str, int]:
