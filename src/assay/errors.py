@@ -34,6 +34,7 @@ __all__ = [
     "RankLostError",
     "RunBusyError",
     "StorageError",
+    "few",
     "room",
 ]
 
@@ -167,6 +168,11 @@ class StorageError(AssayError):
             hint=f"{remedy}, or choose another `folder` in the configuration",
             found=room(path, needed),
         )
+
+
+def few(values: Sequence[object]) -> str:
+    """The first eight of them, for a message: `3, 17, 40, …`."""
+    return ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
 
 
 def room(path: Path, needed: int | None = None) -> str:

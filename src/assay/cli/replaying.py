@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.training import Allow
+from assay.errors import few
 
 if TYPE_CHECKING:
     from assay.experiment.inspection import Range
@@ -38,8 +39,7 @@ def print_replayed(shown: Replayed) -> None:
     from assay.cli.tables import print_table
 
     at = shown.at
-    samples = ", ".join(map(str, at.samples[:8])) + (", ..." if at.samples[8:] else "")
-    print(f"{at.phase}: step {at.step}, epoch {at.epoch}, batch {at.batch}, samples {samples}")
+    print(f"{at.phase}: step {at.step}, epoch {at.epoch}, batch {at.batch}, samples {few(at.samples)}")
     print(f"in the run:  {shown.before}")
     print(f"now:         {str(shown.error).splitlines()[0] if shown.error else 'it did not fail'}\n")
     bad = [seen for seen in shown.passes if seen.output and seen.output.bad]

@@ -16,7 +16,7 @@ from assay.data.datasets.arrays import ArrayDataset
 from assay.data.datasets.base import BaseDataset
 from assay.data.generators import BatchSeeds, restored_generators
 from assay.data.transforms.pipeline import Pipeline
-from assay.errors import AssayError, DataError
+from assay.errors import AssayError, DataError, few
 from assay.utils.devices import is_out_of_memory
 
 __all__ = ["BatchKey", "Samples"]
@@ -181,8 +181,7 @@ class Samples(Dataset[Any]):
         return self._collated(samples, "samples")
 
     def _unreadable(self, indices: list[int], error: Exception) -> DataError:
-        numbers = ", ".join(str(index) for index in indices[:8]) + (", ..." if len(indices) > 8 else "")
-        samples = f"sample{'s' if len(indices) > 1 else ''} {numbers}"
+        samples = f"sample{'s' if len(indices) > 1 else ''} {few(indices)}"
         what = f"{samples} of {type(self.dataset).__name__} cannot be read"
         if isinstance(error, AssayError):
             return DataError(f"{what}: {error.message}", error.hint, error.where, error.found, error.expected)

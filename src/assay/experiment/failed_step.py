@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from assay.errors import AssayError
+from assay.errors import AssayError, few
 from assay.experiment.inspection import LayerValues
 from assay.experiment.layers import first_line
 from assay.store.run_folder import RunFolder
@@ -113,12 +113,11 @@ def first_bad(trainer: BaseTrainer, at: FailedStep) -> str:
             return f"weight {bad[0]}, from the beginning"
         epoch, batch = (at.epoch, at.batch - 1) if at.batch else (at.epoch - 1, len(trainer.parts.train_data) - 1)
         rows = trainer.parts.train_data.rows(epoch, batch)
-        listed = ", ".join(map(str, rows[:8])) + (", …" if rows[8:] else "")
-        return f"weight {bad[0]}, by the update of step {at.step - 1} (samples {listed}) or one before"
+        return f"weight {bad[0]}, by the update of step {at.step - 1} (samples {few(rows)}) or one before"
     rows = sorted({row for leaf in tensors_of(trainer.last_batch) for row in _bad_rows(leaf)})
     if rows:
         named = [str(at.samples[row]) for row in rows if row < len(at.samples)]
-        return f"the input, in sample{'s' if len(named) > 1 else ''} {', '.join(named[:8])}"
+        return f"the input, in sample{'s' if len(named) > 1 else ''} {few(named)}"
     if at.phase != "train":
         return ""
     values = LayerValues(trainer.model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import torch
 from torch import Tensor, nn
 
-from assay.errors import NonFiniteError
+from assay.errors import NonFiniteError, few
 from assay.utils.sharded import own_part
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _refuse(
     raise NonFiniteError(
         f"{what} at step {step} (epoch {epoch}, batch {batch}); {then}",
         where=where,
-        found=f"samples {', '.join(map(str, rows[:8]))}{', …' if len(rows) > 8 else ''}" if rows else "",
+        found=f"samples {few(rows)}" if rows else "",
         hint="lower the learning rate, clip the gradient (`trainer.args.clip`), or look at these samples",
     )
 

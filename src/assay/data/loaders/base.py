@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from assay.data.loaders.division import Division, Piece
 from assay.data.samples import BatchKey, Samples
-from assay.errors import AssayError, DataError
+from assay.errors import AssayError, DataError, few
 from assay.utils.seeds import derive, permutation
 from assay.utils.streams import endure
 
@@ -262,8 +262,7 @@ class BaseLoader(DataLoader[Any]):
 
     def _owed(self, key: BatchKey) -> str:
         indices = self.samples.indices[key.positions].tolist()
-        listed = ", ".join(str(index) for index in indices[:8]) + (", ..." if indices[8:] else "")
-        return f"samples {listed} of {type(self.samples.dataset).__name__}, epoch {key.epoch}"
+        return f"samples {few(indices)} of {type(self.samples.dataset).__name__}, epoch {key.epoch}"
 
     def _failed(self, error: Exception, iterator: Any, keys: list[BatchKey], number: int) -> DataError:
         """What became of the workers; batch `number` of `keys` is the first that did not come."""
