@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed.fsdp
 
+import keeping  # noqa: F401
 import resumed  # noqa: F401 - what the tests train
 import unusual  # noqa: F401
 from killing import train

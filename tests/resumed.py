@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
@@ -333,26 +334,17 @@ class Overflowing(DefaultTrainer):
         """It is the scaler's to see."""
 
 
-class Unheld:
-    """What nothing can hold: no attributes, no state_dict."""
-
-    __slots__ = ("count",)
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-
 class Hidden(Net):
     """Its state is in an object that a checkpoint cannot hold."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden = Unheld(0)
+        self.hidden = array("d", [0.0])
 
     def forward(self, images: Tensor) -> Tensor:
         if self.training:
-            self.hidden = Unheld(self.hidden.count + 1)
-        return super().forward(images) * (1 + 0.1 * self.hidden.count)
+            self.hidden[0] += 1
+        return super().forward(images) * (1 + 0.1 * self.hidden[0])
 
 
 class Saying(Net):

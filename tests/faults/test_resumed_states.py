@@ -248,7 +248,7 @@ def test_what_a_checkpoint_cannot_hold_is_told(tmp_path: Path) -> None:
     run = launched(tmp_path)
     assert run is not None
     text = (run / "output.log").read_text()
-    assert text.count("warning: model.hidden (Unheld) changes in training and cannot be saved") == 1
+    assert text.count("warning: model.hidden (array) changes in training and cannot be saved") == 1
 
 
 def test_a_state_that_would_not_load_again_stops_the_run_before_its_first_step() -> None:

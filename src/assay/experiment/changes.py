@@ -149,6 +149,7 @@ class Changes:
         keys = [*(key for key, *_ in self.config), *(key for key, *_ in self.outside)]
         harmful = [key for key in keys if not is_harmless(key)]
         of_samples = any(key == "seed" or f"{key}.".startswith("data.") for key in harmful)
+        of_samples = of_samples or any(sentence.startswith("data.") for sentence in self.lost)
         if self.unknown or self.data or self.code or self.order or of_samples:
             return ""
         return "A" if harmful or self.software or self.host or self.lost else "B"

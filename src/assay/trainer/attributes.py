@@ -6,13 +6,12 @@ none of them. Here each that has changed since the objects were built is found a
 
 from __future__ import annotations
 
-import contextlib
-import functools
+import enum
 import hashlib
-import sys
+import pickle
+import queue
 from collections import deque
 from collections.abc import Iterator, Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,27 +19,21 @@ import torch
 from torch import Tensor, nn
 
 from assay.schedulers.plain import NotPlain
-from assay.trainer.plain import GENERATORS, encoded, set_generator
+from assay.trainer.plain import GENERATORS, MemberName, encoded, set_generator
+from assay.trainer.walk import SCALARS, Walk, has_state, is_code, is_users, walk
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
 
-__all__ = ["Attributes", "holders", "parts_with_state"]
+__all__ = ["Attributes"]
 
-# Of a trainer: what is saved by name, what is built anew, and what is the loop's.
-KNOWN = frozenset({"parts", "model", "loss", "optimizer", "schedulers", "scaler", "average", "monitor", "progress"})
-KNOWN |= {"metrics", "attachments", "signals", "device", "last_batch", "followed", "not_held", "strategy", "is_whole"}
-# What torch itself keeps in a module and in an optimizer.
-_OF_TORCH = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
-_OF_OPTIMIZERS = frozenset(vars(torch.optim.SGD([torch.zeros(1)], lr=0.1)))
-_OF_OPTIMIZERS |= {"_opt_called", "_params", "_numel_cache"}
-_FOREIGN = {"torch", "torchvision", "torchmetrics", "numpy", "assay", "builtins"}
-# Most attributes are one of these: known by their type alone, they cost a save next to nothing.
-_SCALARS = frozenset({bool, int, float, complex, str, bytes, type(None)})
 # A tensor of more bytes is not summed: it has changed where it is another one, or torch counts another version of it.
-_SUMMED = 1 << 24
+_SUMMED = 1 << 26
+# An object of somebody else's is compared by what pickle makes of it, up to so many bytes.
+_PICKLED = 1 << 20
 
 Held = dict[str, dict[str, Any]]
+Key = tuple[str, str]
 
 
 class Attributes:
@@ -50,28 +43,53 @@ class Attributes:
     """
 
     def __init__(self, trainer: BaseTrainer) -> None:
-        self._signs = {(path, name): _sign(value) for path, _, own in holders(trainer) for name, value in own}
+        found = walk(trainer)
+        self._signs = {(held.path, name): _sign(value) for held in found.holders for name, value in held.own}
+        self._signs |= {key: _sign(value) for key, value in _of_data(trainer)}
+        weights = _Storages(trainer, found)
+        self._views = {(held.path, name) for held in found.holders for name, value in held.own if weights.have(value)}
+        self._objects = {name: getattr(trainer, name) for name in ("model", "loss", "optimizer")}
 
-    def take(self, trainer: BaseTrainer) -> tuple[Held, dict[str, str]]:
+    def take(self, trainer: BaseTrainer, found: Walk) -> tuple[Held, dict[str, str]]:
         """By path of the object and name: what has changed; and what has changed and cannot be held, with its type."""
         held: Held = {}
-        lost: dict[str, str] = {}
-        for path, _, own in holders(trainer):
+        lost = {
+            f"trainer.{name}": f"another {type(getattr(trainer, name)).__qualname__}"
+            for name, one in self._objects.items()
+            if getattr(trainer, name) is not one
+        }
+        weights = _Storages(trainer, found)
+        there: set[Key] = set()
+        for path, _, own in found.holders:
             for name, value in own:
-                if self._signs.get((path, name)) == _sign(value):
+                there.add((path, name))
+                if (path, name) in self._signs and self._signs[path, name] == _sign(value):
+                    continue
+                if weights.have(value):
+                    # The view of a weight is restored with the weight, where the constructor makes it.
+                    if (path, name) not in self._views:
+                        lost[f"{path}.{name}"] = "a view of a weight"
                     continue
                 try:
+                    if isinstance(value, enum.Enum) and self._signs.get((path, name), ("",))[0] != type(value).__name__:
+                        raise NotPlain(f"{path}.{name}")  # a resume would not know of which enumeration it is
                     held.setdefault(path, {})[name] = encoded(value, f"{path}.{name}")
                 except NotPlain:
-                    if not _is_code(value):
+                    if not is_code(value):
                         lost[f"{path}.{name}"] = type(value).__qualname__
+        paths = {holder.path for holder in found.holders}
+        gone = [key for key in self._signs.keys() - there if key[0] in paths]
+        lost |= {f"{path}.{name}": "it is deleted" for path, name in sorted(gone)}
+        for key, value in _of_data(trainer):
+            if self._signs.get(key) != _sign(value):
+                lost[".".join(key)] = type(value).__qualname__
         return held, lost
 
     def restore(self, trainer: BaseTrainer, held: Mapping[str, Mapping[str, Any]]) -> None:
         """Set what `take` gave (decoded), in the objects that are there: others may hold them as well."""
         remaining = {path: dict(values) for path, values in held.items()}
         # An object may hang on an attribute that is set here first.
-        while found := [(path, one) for path, one, _ in holders(trainer) if path in remaining]:
+        while found := [(path, one) for path, one, _ in walk(trainer).holders if path in remaining]:
             for path, one in found:
                 for name, value in remaining.pop(path, {}).items():
                     there = getattr(one, name, None)
@@ -80,111 +98,69 @@ class Attributes:
                         buffer.copy_(value)
                     # Another tensor is replaced: the one that is there may be a view of a parameter.
                     elif (restored := _put_back(there, value)) is not there:
-                        setattr(one, name, restored)
+                        _set(one, name, restored)
 
 
-def parts_with_state(trainer: BaseTrainer) -> dict[str, Any]:
-    """What a subclass has set on itself, alone or in a list, tuple or dict, that has a state_dict: name -> object."""
-    found: dict[str, Any] = {}
-
-    def look(name: str, value: Any) -> None:
-        if hasattr(value, "state_dict") and hasattr(value, "load_state_dict") and not isinstance(value, type):
-            found[name] = value
-        elif type(value) in (list, tuple, deque):
-            for number, item in enumerate(value):
-                look(f"{name}.{number}", item)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                look(f"{name}.{key}", item)
-
-    for name, value in vars(trainer).items():
-        if name not in KNOWN:
-            look(name, value)
-    return found
+def _of_data(trainer: BaseTrainer) -> Iterator[tuple[Key, Any]]:
+    """What a sample may depend on beside its index: generators of the dataset, these and numbers of its transforms. It
+    is not held, for a loader's workers have copies of it; it is told where it changes.
+    """
+    samples = trainer.parts.train_data.samples
+    yield from (
+        (("data.dataset", n), v)
+        for n, v in getattr(samples.dataset, "__dict__", {}).items()
+        if isinstance(v, GENERATORS)
+    )
+    for number, transform in enumerate(samples.pipeline.transforms):
+        if not type(transform).__module__.startswith("assay."):
+            for name, value in getattr(transform, "__dict__", {}).items():
+                if isinstance(value, (*GENERATORS, int, float)):
+                    yield (f"data.transforms.{number}", name), value
 
 
-def holders(trainer: BaseTrainer) -> Iterator[tuple[str, Any, list[tuple[str, Any]]]]:
-    """Every object whose attributes are followed: its path, itself, and what of it is in no state_dict, by name."""
-    seen: set[int] = set()
-    roots: list[tuple[str, Any]] = [("trainer", trainer), ("model", trainer.model), ("loss", trainer.loss)]
-    if trainer.average is not None:
-        roots.append(("average", trainer.average.module))
-    roots.append(("optimizer", trainer.optimizer))
-    for phase, metrics in trainer.metrics.items():
-        roots += [(f"metrics.{phase}.{name}", metric) for name, metric in metrics.metrics.items()]
-    roots += [(f"trainer.{name}", part) for name, part in parts_with_state(trainer).items()]
-    while roots:
-        path, one = roots.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        own = list(_own_attributes(one, path))
-        yield path, one, own
-        if isinstance(one, nn.Module):
-            roots += [(f"{path}.{name}", child) for name, child in one.named_children()]
-        roots += [(f"{path}.{name}", value) for name, value in own if type(value) not in _SCALARS and _is_users(value)]
+class _Storages:
+    """The memory of the weights and buffers that are saved, looked for when it is first asked for."""
+
+    def __init__(self, trainer: BaseTrainer, found: Walk) -> None:
+        self._modules = [trainer.model, trainer.loss, *found.parts.values()]
+        self._places: set[int] | None = None
+
+    def have(self, value: Any) -> bool:
+        """Whether there is a tensor in it that is a view of one of them, and not a buffer or parameter itself."""
+        return any(self._has(leaf) for leaf in _tensors(value))
+
+    def _has(self, tensor: Tensor) -> bool:
+        if self._places is None:
+            modules = [one for one in self._modules if isinstance(one, nn.Module)]
+            weights: list[Tensor] = [weight for one in modules for weight in one.parameters()]
+            weights += [b for one in modules for m in one.modules() for n, b in m._buffers.items()
+                        if b is not None and n not in m._non_persistent_buffers_set]  # fmt: skip
+            self._places = {place for weight in weights if (place := _place(weight))}
+        return not isinstance(tensor, nn.Parameter) and _place(tensor) in self._places
 
 
-def _own_attributes(one: Any, path: str) -> Iterator[tuple[str, Any]]:
-    skipped: frozenset[str] = frozenset()
-    if isinstance(one, nn.Module):
-        skipped = _OF_TORCH
-        measured = path.startswith(("metrics.validation.", "metrics.test."))  # these sets are not saved
-        for name, buffer in one._buffers.items():
-            sums = getattr(one, "_states", ()) if measured else one._buffers.keys() - one._non_persistent_buffers_set
-            if name not in sums:
-                yield name, buffer
-    elif isinstance(one, torch.optim.Optimizer):
-        skipped = _OF_OPTIMIZERS
-    elif path == "trainer":
-        skipped = KNOWN
-    elif hasattr(one, "state_dict"):
-        return
-    of_torchmetrics = hasattr(one, "_update_count")  # its states are in the state_dict; the rest is its own business
-    for name, value in _fields(one):
-        is_known = name in skipped or (of_torchmetrics and (name.startswith("_") or name in one._defaults))
-        if not is_known and (type(value) in _SCALARS or not isinstance(value, nn.Module | torch.optim.Optimizer)):
-            yield name, value
+def _place(tensor: Tensor) -> int:
+    """Where its memory begins; 0 where it has none of its own kind."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):  # sparse, or in rows
+        return 0
 
 
-def _is_users(value: Any) -> bool:
-    """Whether it is an object of a class of the user's that has attributes and no state_dict."""
-    kind = type(value)
-    origin = kind.__module__.partition(".")[0]
-    if origin in _FOREIGN or (origin in sys.stdlib_module_names and origin != "__main__") or _is_code(value):
-        return False
-    has_fields = hasattr(value, "__dict__") or any(True for _ in _fields(value))
-    return has_fields and not hasattr(value, "state_dict")
-
-
-def _fields(one: Any) -> list[tuple[str, Any]]:
-    """What is in its dictionary and in its slots."""
-    fields = dict(getattr(one, "__dict__", {}))
-    for name in _slots(type(one)):  # type: ignore[arg-type]  # a class can be hashed
-        with contextlib.suppress(AttributeError):  # nothing is in it yet
-            fields[name] = getattr(one, name)
-    return list(fields.items())
-
-
-@functools.cache
-def _slots(kind: type) -> tuple[str, ...]:
-    """The names that a class and those that it is made of have slots for; of classes of one's own."""
-    found: list[str] = []
-    for base in kind.__mro__:
-        names = vars(base).get("__slots__", ())
-        if base.__module__.partition(".")[0] not in _FOREIGN:
-            found += (names,) if isinstance(names, str) else names
-    return tuple(name for name in found if name not in ("__dict__", "__weakref__"))
-
-
-def _is_code(value: Any) -> bool:
-    return callable(value) or isinstance(value, ModuleType)
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple | deque):
+        for item in value.values() if isinstance(value, dict) else value:
+            if type(item) not in SCALARS:
+                yield from _tensors(item)
 
 
 def _sign(value: Any) -> Any:
     """What differs where the value has changed; it keeps no copy of a tensor."""
-    if type(value) in _SCALARS:
-        return type(value).__name__, repr(value)
+    kind = type(value)
+    if kind in SCALARS:
+        return kind.__name__, repr(value)
     if isinstance(value, nn.Parameter):
         return "parameter"
     if isinstance(value, Tensor):
@@ -192,18 +168,47 @@ def _sign(value: Any) -> Any:
         if whole.layout is not torch.strided or whole.numel() * whole.element_size() > _SUMMED:
             return _Identity(value), value._version
         data = whole.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return str(whole.dtype), tuple(whole.shape), hashlib.blake2b(data.tobytes()).digest()
+        return str(whole.dtype), tuple(whole.shape), value.requires_grad, hashlib.blake2b(data.tobytes()).digest()
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return value.dtype.str, value.shape, hashlib.blake2b(np.ascontiguousarray(value).tobytes()).digest()
     if isinstance(value, GENERATORS):
         return repr(_sign(encoded(value, "")))
     if isinstance(value, dict):
-        return type(value).__name__, [(_sign(key), _sign(item)) for key, item in value.items()]
+        return kind.__name__, [(_sign(key), _sign(item)) for key, item in value.items()]
     if isinstance(value, list | tuple | set | frozenset | deque):
-        return type(value).__name__, [_sign(item) for item in value]
-    if isinstance(value, int | float | complex | str | bytes | bytearray | np.generic):
-        return type(value).__name__, repr(value)
-    return _Identity(value)
+        return kind.__name__, [_sign(item) for item in value]
+    if isinstance(value, queue.Queue):
+        return kind.__name__, [_sign(item) for item in value.queue]
+    if isinstance(value, enum.Enum | int | float | complex | str | bytes | bytearray | np.generic):
+        return kind.__name__, repr(value)
+    if has_state(value) or is_users(value):  # what it keeps is saved, or followed by itself
+        return kind.__qualname__
+    return _Identity(value) if is_code(value) or isinstance(value, Iterator) else _pickled(value)
+
+
+class _Sum:
+    """A file that sums what is written to it, of which there may not be too much."""
+
+    def __init__(self) -> None:
+        self.sum, self.left = hashlib.blake2b(), _PICKLED
+
+    def write(self, content: Any) -> int:
+        size = memoryview(content).nbytes
+        self.left -= size
+        if self.left < 0:
+            raise OverflowError
+        self.sum.update(content)
+        return size
+
+
+def _pickled(value: Any) -> Any:
+    """Of an object of somebody else's: what pickle makes of it, or which one it is where pickle makes nothing of it."""
+    total = _Sum()
+    try:
+        pickle.Pickler(total, protocol=5).dump(value)
+    except Exception:  # whatever a class of somebody else's raises
+        return _Identity(value)
+    return type(value).__qualname__, total.sum.digest()
 
 
 class _Identity:
@@ -218,24 +223,49 @@ class _Identity:
     __hash__ = None  # type: ignore[assignment]
 
 
+def _set(one: Any, name: str, value: Any) -> None:
+    try:
+        setattr(one, name, value)
+    except AttributeError:  # of a frozen dataclass, of which the training makes a new one for each change
+        object.__setattr__(one, name, value)
+
+
 def _put_back(there: Any, value: Any) -> Any:
     """The object that is there with what was held, or what was held where another cannot hold it."""
     if isinstance(there, GENERATORS):
         set_generator(there, value)
         return there
+    if isinstance(value, MemberName):
+        if not isinstance(there, enum.Enum):
+            raise TypeError(f"{value} is a member of an enumeration, and {type(there).__name__} is none")
+        return type(there)[value]
+    if isinstance(there, Tensor) and there.requires_grad and there.is_leaf and _fits(there, value):
+        with torch.no_grad():  # an optimizer holds it too
+            there.copy_(value)
+        return there
     if isinstance(there, dict) and isinstance(value, dict):
-        items = {key: _put_back(there.get(key), item) for key, item in value.items()}
+        entries = {key: _put_back(there.get(key), item) for key, item in value.items()}
         there.clear()
-        there.update(items)
+        there.update(entries)
         return there
     if isinstance(there, list) and isinstance(value, list):
-        there[:] = [_put_back(there[n] if n < len(there) else None, item) for n, item in enumerate(value)]
+        there[:] = _items_put_back(there, value)
         return there
     if isinstance(there, deque) and isinstance(value, deque) and there.maxlen == value.maxlen:
+        items = _items_put_back(there, value)
         there.clear()
-        there.extend(value)
+        there.extend(items)
         return there
+    if type(there) is tuple and type(value) is tuple:
+        items = _items_put_back(there, value)
+        same = len(there) == len(items) and all(old is new for old, new in zip(there, items, strict=True))
+        return there if same else tuple(items)
     return value
+
+
+def _items_put_back(there: Any, value: Any) -> list[Any]:
+    held = list(there)
+    return [_put_back(held[n] if n < len(held) else None, item) for n, item in enumerate(value)]
 
 
 def _fits(there: Any, value: Any) -> bool:

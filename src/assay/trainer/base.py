@@ -215,11 +215,11 @@ class BaseTrainer(ABC):
         self.signals = writer.signals
         self.strategy.begin(self)
         writer.begin(self)
-        self.model.train()
         if progress.pending:  # a signal broke the measurements after an update off
             self._measure(writer, progress.batch == len(data))
         while not self.finished:
-            self.model.train()
+            if progress.batch == 0:  # a layer that a step puts into evaluation stays so to the end of its epoch
+                self.model.train()
             for batch in self._batches(writer):
                 if progress.batch == 0:  # not before there is a batch: what a signal saves while it is waited for
                     self.metrics["train"].reset()

@@ -15,6 +15,7 @@ from assay.config.schema import Group
 from assay.errors import CheckpointError, ConfigError, Problem
 from assay.schedulers.groups import put
 from assay.schedulers.sequence import Sequence as Schedulers
+from assay.trainer.plain import encoded
 from assay.utils.sharded import sharded_like
 
 __all__ = ["build_optimizer", "change_arguments", "load_named_state", "named_state", "require_plain_step"]
@@ -88,7 +89,10 @@ def named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str,
     flat = [name for group in order for name in group]
     state = optimizer.state_dict()
     groups = [{**group, "params": names} for group, names in zip(state["param_groups"], order, strict=True)]
-    named = {flat[key] if isinstance(key, int) else key: value for key, value in state["state"].items()}
+    named = {
+        flat[key] if isinstance(key, int) else key: _held(value, f"optimizer.state.{key}")
+        for key, value in state["state"].items()
+    }
     on_host = [
         [name, key]
         for name, parameter in zip(flat, _parameters(optimizer), strict=True)
@@ -191,10 +195,35 @@ def _set_exactly(optimizer: torch.optim.Optimizer, flat: Sequence[str], state: d
                 device = torch.device("cpu") if (name, key) in on_host else parameter.device
                 moved = value.dim() == 0 and value.device != device
                 loaded[key] = loaded[key].to(value.dtype) if moved and not on_host else value.to(device)
+            elif key in loaded:  # torch makes a new deque, which has no longest length
+                loaded[key] = value
+
+
+def _held(value: Any, path: str) -> Any:
+    """Tensors as they are, also those in rows; all else in types that a checkpoint may hold."""
+    if isinstance(value, dict):
+        return {key: _held(item, f"{path}.{key}") for key, item in value.items()}
+    return value if isinstance(value, torch.Tensor) else encoded(value, path)
 
 
 def _inner(optimizer: torch.optim.Optimizer) -> dict[str, torch.optim.Optimizer]:
-    return {name: part for name, part in vars(optimizer).items() if isinstance(part, torch.optim.Optimizer)}
+    """The optimizers that one uses, as attributes or in lists, tuples and dicts."""
+    found: dict[str, torch.optim.Optimizer] = {}
+
+    def look(name: str, value: Any) -> None:
+        if isinstance(value, torch.optim.Optimizer):
+            found[name] = value
+        elif type(value) in (list, tuple):
+            for number, item in enumerate(value):
+                look(f"{name}.{number}", item)
+        elif type(value) is dict:
+            for key, item in value.items():
+                look(f"{name}.{key}", item)
+
+    for name, value in vars(optimizer).items():
+        if name not in ("state", "param_groups", "defaults"):
+            look(name, value)
+    return found
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:

@@ -13,11 +13,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from assay.errors import CheckpointError, ConfigError, Problem
 from assay.model.states import load_module
 from assay.schedulers.plain import NotPlain, plain_state
-from assay.trainer.attributes import Attributes, parts_with_state
+from assay.trainer.attributes import Attributes
 from assay.trainer.each import OF_EACH, of_each, with_parts
 from assay.trainer.optimizer import load_named_state, named_state
 from assay.trainer.plain import module_state
 from assay.trainer.state import Progress
+from assay.trainer.walk import parts_with_state, walk
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
@@ -47,21 +48,26 @@ def take(trainer: BaseTrainer) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _taken(trainer: BaseTrainer, followed: Attributes) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors: dict[str, Any] = {"model": module_state(trainer.model, "model")}
-    attributes, trainer.not_held = followed.take(trainer)
+    found = walk(trainer)
+    attributes, trainer.not_held = followed.take(trainer, found)
+    parameters = _parameters(trainer, found.parts)
     training: dict[str, Any] = {
         "optimizer": named_state(trainer.optimizer, trainer.model),
         "schedulers": trainer.schedulers.state_dict(),
         "scaler": trainer.scaler.state_dict(),
         "loss": module_state(trainer.loss, "loss"),
         "metrics": {phase: sums.state_dict() for phase, sums in trainer.metrics.items() if phase in ("train", "batch")},
-        "own": {name: _state_of(part, trainer, name) for name, part in parts_with_state(trainer).items()},
+        "own": {name: _state_of(part, trainer, name) for name, part in found.parts.items()},
         "attributes": attributes,
-        "trains": {name: parameter.requires_grad for name, parameter in trainer.model.named_parameters()},
+        "trains": {name: parameter.requires_grad for name, parameter in parameters.items()},
         "generator": torch.get_rng_state(),
         # Not in state.json: JSON has no NaN, and a monitored value may be one.
         "progress": trainer.progress.state_dict(),
         "monitor": trainer.monitor.state_dict(),
     }
+    if trainer.has_own_update and trainer.strategy.size == 1:
+        # It may go on with them in the next one.
+        training["gradients"] = {name: p.grad.detach() for name, p in parameters.items() if p.grad is not None}
     if trainer.device.type == "cuda":
         training["device_generator"] = torch.cuda.get_rng_state(trainer.device)
     if trainer.average is not None:
@@ -92,7 +98,8 @@ def restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any]
             "the checkpoint does not fit this run",
             found=f"{type(error).__name__}: {' '.join(str(error).split())[:400]}",
             expected=f"the state of {type(trainer.model).__name__} and what trains it",
-            hint="check what was changed in the configuration and the code since",
+            hint="check what was changed in the configuration and the code since; and what a step adds to the model, "
+            "the optimizer or the trainer, which a resume needs from the constructor on",
         ) from error
 
 
@@ -128,8 +135,9 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
         batches = len(trainer.parts.train_data)
         raise ValueError(f"it stands behind batch {trainer.progress.batch} of an epoch of {batches}")
     trainer.monitor.load_state_dict(training["monitor"])
-    for name, parameter in trainer.model.named_parameters():  # layers may thaw and freeze as the training goes on
+    for name, parameter in _parameters(trainer, own).items():  # layers may thaw and freeze as the training goes on
         parameter.requires_grad_(training["trains"][name])
+        parameter.grad = training.get("gradients", {}).get(name)
     trainer.followed.restore(trainer, state["attributes"])
     # The generators last: what is called above may draw.
     torch.set_rng_state(state["generator"].cpu())
@@ -139,6 +147,15 @@ def _restore(trainer: BaseTrainer, tensors: dict[str, Any], state: dict[str, Any
     random.setstate((version, tuple(key), gauss))
     kind, numbers, position, has_gauss, cached = state["numpy_generator"]
     np.random.set_state((kind, np.array(numbers, dtype=np.uint32), position, has_gauss, cached))
+
+
+def _parameters(trainer: BaseTrainer, parts: dict[str, Any]) -> dict[str, nn.Parameter]:
+    """Of the model by their names; of the loss and of a trainer's own parts with a name before that."""
+    found = dict(trainer.model.named_parameters())
+    for owner, part in {"loss": trainer.loss, **parts}.items():
+        if isinstance(part, nn.Module):
+            found |= {f"{owner} {name}": parameter for name, parameter in part.named_parameters()}
+    return found
 
 
 def _state_of(part: Any, trainer: BaseTrainer, name: str) -> Any:

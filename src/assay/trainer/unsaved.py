@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from assay.trainer.attributes import holders, parts_with_state
 from assay.trainer.plain import GENERATORS
+from assay.trainer.walk import walk
 
 if TYPE_CHECKING:
     from assay.trainer.base import BaseTrainer
@@ -21,11 +21,12 @@ __all__ = ["unsaved"]
 
 def unsaved(trainer: BaseTrainer) -> dict[str, str]:
     """By path and name, such as `model.heads.0`: what is wrong with it and what to do, in words."""
-    parts = [trainer.model, trainer.loss, *parts_with_state(trainer).values()]
+    walked = walk(trainer)
+    parts = [trainer.model, trainer.loss, *walked.parts.values()]
     known = {id(inner) for part in parts if isinstance(part, nn.Module) for inner in part.modules()}
     known |= {id(weight) for part in parts if isinstance(part, nn.Module) for weight in part.parameters()}
     found: dict[str, str] = {}
-    for path, _, own in holders(trainer):
+    for path, _, own in walked.holders:
         if path.startswith(("average", "metrics", "optimizer")):  # a copy of the model, and what others have written
             continue
         for name, value in own:

@@ -215,9 +215,12 @@ class Writer:
         for name, kind in trainer.not_held.items():
             if name not in self._warned:
                 self._warned.add(name)
+                how = "keep it in numbers, tensors or lists, or give it state_dict, load_state_dict"
+                if name.startswith("data."):
+                    how = "draw from the generators of python, NumPy and torch, which are seeded for each sample"
                 self.display.note(
                     f"warning: {name} ({kind}) changes in training and cannot be saved; where steps depend on it a "
-                    "resume is not exact: keep it in numbers, tensors or lists, or give it state_dict, load_state_dict"
+                    f"resume is not exact: {how}"
                 )
         state["not_held"] = sorted(trainer.not_held)
         order = order_digest(trainer.parts.train_data.order(trainer.progress.epoch))

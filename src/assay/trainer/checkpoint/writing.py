@@ -140,6 +140,7 @@ def size_of(tensors: Any) -> int:
     count = 0
     for tensor in tensors_of(tensors):
         count += 1
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr() or id(tensor)] = storage.nbytes()
+        parts = (tensor._indices(), tensor._values()) if tensor.layout is torch.sparse_coo else (tensor,)
+        for storage in (part.untyped_storage() for part in parts if part.layout is torch.strided):
+            storages[storage.data_ptr() or id(tensor)] = storage.nbytes()
     return sum(storages.values()) + 400 * count + 4096

@@ -21,7 +21,6 @@ from assay.model.losses.weighting import batch_scale, loss_is_sum
 from assay.model.metrics.collection import MetricSet
 from assay.model.metrics.reading import Reading
 from assay.model.synchronised import SynchronisedBatchNorm, synchronise
-from assay.trainer.attributes import parts_with_state
 from assay.trainer.batches import cut_batch
 from assay.trainer.guard import refuse_gradient
 from assay.trainer.signals import Signals
@@ -29,6 +28,7 @@ from assay.trainer.strategy.base import Strategy
 from assay.trainer.strategy.peers import Peers
 from assay.trainer.strategy.shared_signals import SharedSignals
 from assay.trainer.strategy.summing import broadcast, forms, sum_gradients
+from assay.trainer.walk import parts_with_state
 from assay.utils.sharded import is_sharded
 
 if TYPE_CHECKING:
