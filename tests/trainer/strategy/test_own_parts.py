@@ -89,6 +89,27 @@ class Adversarial(Killed):
         return [StepResult(loss.detach(), scores.detach(), target, len(target), values={"critic": found.detach()})]
 
 
+class Held:
+    """A critic and its optimizer in an object that has no state_dict."""
+
+    def __init__(self, critic, optimizer) -> None:
+        self.critic, self.optimizer = critic, optimizer
+
+
+class InObjects(Adversarial):
+    """The same, but that the trainer has them in a list of such objects."""
+
+    def __init__(self, parts, **settings):
+        super().__init__(parts, **settings)
+        self.held = [Held(self.critic, self.of_critic)]
+        del self.critic, self.of_critic
+
+    def __getattr__(self, name):
+        if name in ("critic", "of_critic") and "held" in vars(self):
+            return {"critic": self.held[0].critic, "of_critic": self.held[0].optimizer}[name]
+        raise AttributeError(name)
+
+
 class Around(Killed):
     """A layer of its own behind the model, with an optimizer that steps after the update of every trainer."""
 
@@ -168,6 +189,7 @@ def state(run: Path) -> Any:
 
 CASES: dict[str, dict[str, Any]] = {
     "two networks": {"trainer": {"type": "own_parts:Adversarial", "args": {"epochs": 1}}},
+    "two networks, one in an object": {"trainer": {"type": "own_parts:InObjects", "args": {"epochs": 1}}},
     "sparse": {
         "model": {"type": "own_parts:Bag"},
         "optimizer": {"type": "SGD", "args": {"lr": 0.1}},
@@ -191,8 +213,9 @@ def test_parts_of_ones_own_end_in_two_processes_where_they_end_in_one(mine: Path
     assert [line["values"].keys() for line in lines(one)] == [line["values"].keys() for line in lines(several)]
     for a, b in zip(lines(one), lines(several), strict=True):
         assert a["values"] == pytest.approx(b["values"], rel=1e-9, abs=1e-9)
-    if name == "two networks":
-        critic, other = (state(run)["own"]["critic"] for run in (one, several))
+    if name.startswith("two networks"):
+        part = "critic" if name == "two networks" else "held.0.critic"
+        critic, other = (state(run)["own"][part] for run in (one, several))
         assert largest_difference(critic, other) < 1e-10
     if name == "workers":  # and to the bit where it is those of two processes that read by themselves
         settings = config(tiny, mine / "none", {"data.loader.args": {"batch_size": 64, "workers": 0}})
@@ -221,4 +244,4 @@ def test_parts_of_ones_own_that_were_killed_and_resumed_are_the_same_to_the_bit(
         first, second = state(run)["loss"]["queue"], state(run)["ranks"][1]["parts"]["loss"]["queue"]
         assert not torch.equal(first, second)
     else:  # nothing is kept twice
-        assert [held["parts"] for held in state(run)["ranks"]] == [{}, {}] or name == "two networks"
+        assert [held["parts"] for held in state(run)["ranks"]] == [{}, {}] or name.startswith("two networks")

@@ -85,7 +85,8 @@ class DataParallel(Strategy):
                 data.division = Division(self.rank, self.size, micro)
 
     def begin(self, trainer: BaseTrainer) -> None:
-        beside = {name: part for name, part in parts_with_state(trainer).items() if isinstance(part, nn.Module)}
+        parts = parts_with_state(trainer)
+        beside = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
         if not trainer.progress.step:  # afterwards each has what it had when it was saved
             averages = [] if trainer.average is None else [trainer.average]
             for module in (trainer.model, trainer.loss, *averages, *beside.values()):
@@ -104,7 +105,8 @@ class DataParallel(Strategy):
             for buffer in module.buffers(recurse=False)
             if id(buffer) in persistent and not isinstance(module, same)
         ]
-        for optimizer in [part for part in vars(trainer).values() if isinstance(part, torch.optim.Optimizer)]:
+        stepping = {id(part): part for part in (*vars(trainer).values(), *parts.values())}
+        for optimizer in [part for part in stepping.values() if isinstance(part, torch.optim.Optimizer)]:
             optimizer.register_step_pre_hook(lambda stepping, *_: self._before_step(trainer, stepping))
 
     def cut(self, trainer: BaseTrainer, batch: Any, data: BaseLoader, number: int) -> Iterator[tuple[Any, int]]:
