@@ -25,7 +25,7 @@ test-slow: $(VENV)/installed
 faults: $(VENV)/installed
 	"$(BIN)/python" -m pytest -n 2 --dist loadgroup -q --timeout 1800 -m nightly
 
-# The code broken on purpose in one way for each promise: tests must notice every one. Twelve minutes.
+# The code broken on purpose in one way for each promise: tests must notice every one. Ten minutes.
 mutants: $(VENV)/installed
 	"$(BIN)/python" tests/faults/mutants.py --unbroken
 
