@@ -88,3 +88,9 @@ def config(**changes: Any) -> dict[str, Any]:
         "loggers": [],
         **changes,
     }
+
+
+def short(**changes: Any) -> dict[str, Any]:
+    """20 steps in 4 epochs, a save every 4, no accumulation or average."""
+    settings = {"trainer": {"args": {"epochs": 4}}, "checkpoints": {"every": "4ba"}, "metrics": ["Accuracy"]}
+    return config(**{**settings, "optimizer": {"type": "Adam", "args": {"lr": 0.02}}, "schedulers": [], **changes})

@@ -17,16 +17,8 @@ KILLS = [Kill("a batch has come", 11), Kill("the step is counted", 3)]
 ALLOW = ["tasks", "keeping"]
 
 
-def config(**changes: Any) -> dict[str, Any]:
-    """20 steps, a save every 4."""
-    settings = {"trainer": {"args": {"epochs": 4}}, "checkpoints": {"every": "4ba"}, "metrics": ["Accuracy"]}
-    return tasks.config(
-        **{**settings, "optimizer": {"type": "Adam", "args": {"lr": 0.02}}, "schedulers": [], **changes}
-    )
-
-
 def of_trainer(name: str) -> dict[str, Any]:
-    return config(trainer={"type": f"keeping:{name}", "args": {"epochs": 4}})
+    return tasks.short(trainer={"type": f"keeping:{name}", "args": {"epochs": 4}})
 
 
 @pytest.mark.parametrize(
@@ -38,11 +30,11 @@ def test_a_trainer_goes_on_with_what_its_objects_and_networks_keep(name: str) ->
 
 @pytest.mark.parametrize("name", ["Remembered", "Several"])
 def test_an_optimizer_goes_on_with_what_it_keeps(name: str) -> None:
-    assert assert_exact(config(optimizer=f"keeping:{name}"), KILLS, allow=ALLOW) == [-9, -9, 0]
+    assert assert_exact(tasks.short(optimizer=f"keeping:{name}"), KILLS, allow=ALLOW) == [-9, -9, 0]
 
 
 def test_a_large_buffer_that_torch_does_not_count_goes_on() -> None:
-    assert assert_exact(config(model="keeping:Large"), KILLS, allow=ALLOW) == [-9, -9, 0]
+    assert assert_exact(tasks.short(model="keeping:Large"), KILLS, allow=ALLOW) == [-9, -9, 0]
 
 
 def resumed(tmp_path: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -61,7 +53,7 @@ def test_what_cannot_be_held_is_told_and_such_a_resume_is_not_called_exact(tmp_p
 
 
 def test_a_transform_that_remembers_samples_is_told_and_nothing_is_promised(tmp_path: Path) -> None:
-    settings = config()
+    settings = tasks.short()
     settings["data"] = {**settings["data"], "transforms": {"train": ["keeping:Growing"]}}
     text, entry = resumed(tmp_path, settings)
     assert "warning: data.transforms.0.count (int) changes in training and cannot be saved" in text

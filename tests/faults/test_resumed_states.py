@@ -14,14 +14,6 @@ KILLS = [Kill("a batch has come", 11), Kill("a record is written", 3)]
 ALLOW = ["tasks", "resumed", "unusual"]
 
 
-def config(epochs: int = 4, **changes: Any) -> dict[str, Any]:
-    """20 steps, a save every 4, no accumulation or average."""
-    settings = {"trainer": {"args": {"epochs": epochs}}, "checkpoints": {"every": "4ba"}, "metrics": ["Accuracy"]}
-    return tasks.config(
-        **{**settings, "optimizer": {"type": "Adam", "args": {"lr": 0.02}}, "schedulers": [], **changes}
-    )
-
-
 def assert_resumes(config: dict[str, Any], **settings: Any) -> None:
     codes = assert_exact(config, KILLS, allow=ALLOW, **settings)
     assert codes == [-9, -9, 0]
@@ -31,16 +23,16 @@ def assert_resumes(config: dict[str, Any], **settings: Any) -> None:
     "model", ["CountingNet", "PassingNet", "OwnDraws", "Remembering", "Normed", "Rows", "Lazy", "Part"]
 )
 def test_a_model_with_a_state_of_its_own_goes_on_with_it(model: str) -> None:
-    assert_resumes(config(model=f"resumed:{model}"))
+    assert_resumes(tasks.short(model=f"resumed:{model}"))
 
 
 @pytest.mark.parametrize("model", ["CountingNet", "OwnDraws", "Remembering"])
 def test_so_does_its_moving_average(model: str) -> None:
-    assert_resumes(config(model=f"resumed:{model}", trainer={"args": {"epochs": 4, "ema": 0.8, "accumulate": 2}}))
+    assert_resumes(tasks.short(model=f"resumed:{model}", trainer={"args": {"epochs": 4, "ema": 0.8, "accumulate": 2}}))
 
 
 def test_a_loss_with_buffers_and_a_counter_goes_on_with_them() -> None:
-    assert_resumes(config(loss="resumed:CenterLoss"))
+    assert_resumes(tasks.short(loss="resumed:CenterLoss"))
 
 
 @pytest.mark.parametrize(
@@ -55,17 +47,19 @@ def test_a_loss_with_buffers_and_a_counter_goes_on_with_them() -> None:
     ids=str,
 )
 def test_a_metric_with_any_state_goes_on_with_it(metric: Any) -> None:
-    assert_resumes(config(metrics=[metric, "Accuracy"]))
+    assert_resumes(tasks.short(metrics=[metric, "Accuracy"]))
 
 
 @pytest.mark.parametrize("trainer", ["Own", "Freezing", "Adversarial"])
 def test_a_trainer_of_ones_own_goes_on_with_what_it_keeps(trainer: str) -> None:
     kept = {"type": f"resumed:{trainer}", "args": {"epochs": 4}}
-    assert_exact(config(trainer=kept), [Kill("the step is counted", 11), Kill("the step is counted", 3)], allow=ALLOW)
+    assert_exact(
+        tasks.short(trainer=kept), [Kill("the step is counted", 11), Kill("the step is counted", 3)], allow=ALLOW
+    )
 
 
 def test_an_optimizer_that_uses_another_goes_on_with_the_state_of_both() -> None:
-    assert_resumes(config(trainer={"type": "resumed:Sharp", "args": {"epochs": 4}}, optimizer="resumed:SAM"))
+    assert_resumes(tasks.short(trainer={"type": "resumed:Sharp", "args": {"epochs": 4}}, optimizer="resumed:SAM"))
 
 
 OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
@@ -91,24 +85,24 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "arguments"), OPTIMIZERS, ids=[f"{name}-{args}" for name, args in OPTIMIZERS])
 def test_every_optimizer_of_torch_goes_on_with_its_state(name: str, arguments: dict[str, Any], precision: str) -> None:
     host = {"device": "cpu", "threads": 1, "precision": precision}
-    assert_resumes(config(optimizer={"type": name, "args": arguments}, host=host))
+    assert_resumes(tasks.short(optimizer={"type": name, "args": arguments}, host=host))
 
 
 def test_the_state_of_an_optimizer_keeps_its_types() -> None:
     """torch gives the float32 scalars of ASGD the type of a float64 parameter when it loads them."""
     host = {"device": "cpu", "threads": 1, "precision": "float64"}
-    assert_resumes(config(optimizer={"type": "ASGD", "args": {"lr": 0.05, "t0": 5}}, host=host))
+    assert_resumes(tasks.short(optimizer={"type": "ASGD", "args": {"lr": 0.05, "t0": 5}}, host=host))
 
 
 def test_sparse_gradients_are_no_obstacle() -> None:
-    assert_resumes(config(model="resumed:Sparse", optimizer={"type": "SparseAdam", "args": {"lr": 0.05}}))
+    assert_resumes(tasks.short(model="resumed:Sparse", optimizer={"type": "SparseAdam", "args": {"lr": 0.05}}))
 
 
 def test_groups_of_parameters_go_on_with_rates_of_their_own() -> None:
     groups = [{"match": "head\\..*", "lr": 0.1, "weight_decay": 0.01}]
     schedulers = [{"type": "StepLR", "args": {"step_size": 1, "gamma": 0.7}}]
     optimizer = {"type": "SGD", "args": {"lr": 0.05, "momentum": 0.9}, "groups": groups}
-    assert_resumes(config(optimizer=optimizer, schedulers=schedulers))
+    assert_resumes(tasks.short(optimizer=optimizer, schedulers=schedulers))
 
 
 SGD = {"type": "SGD", "args": {"lr": 0.05, "momentum": 0.9}}
@@ -166,13 +160,13 @@ UNUSUAL: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_what_is_seldom_used_goes_on_to_the_bit(name: str) -> None:
-    assert_resumes(config(**UNUSUAL[name]))
+    assert_resumes(tasks.short(**UNUSUAL[name]))
 
 
 @pytest.mark.nightly
 def test_a_compiled_model_goes_on_to_the_bit() -> None:
     """Batches of three sizes: where torch may choose, what it compiles for one hangs on those that it saw before."""
-    assert_resumes(config(host={"device": "cpu", "threads": 1, "compile": True}))
+    assert_resumes(tasks.short(host={"device": "cpu", "threads": 1, "compile": True}))
 
 
 @pytest.mark.slow
@@ -180,19 +174,19 @@ def test_a_compiled_model_goes_on_to_the_bit() -> None:
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_scheduler_goes_on_where_it_was(name: str, step: int) -> None:
     """Killed before, at and after the moment where one hands over to the next (11, or the epoch that begins at 10)."""
-    whole = config(schedulers=SCHEDULERS[name], optimizer=SGD, checkpoints={"every": "1ba"})
+    whole = tasks.short(schedulers=SCHEDULERS[name], optimizer=SGD, checkpoints={"every": "1ba"})
     assert_exact(whole, [Kill("the rates are set", step), Kill("the weights have changed", 0)], allow=ALLOW)
 
 
 @pytest.mark.parametrize("name", ["plateau", "cyclic", "step behind dynamic and linear"])
 def test_a_scheduler_goes_on_where_it_was(name: str) -> None:
-    assert_resumes(config(schedulers=SCHEDULERS[name], optimizer=SGD))
+    assert_resumes(tasks.short(schedulers=SCHEDULERS[name], optimizer=SGD))
 
 
 @pytest.mark.parametrize("precision", ["float64", "bfloat16", "float16"])
 def test_every_precision_goes_on_to_the_bit(precision: str) -> None:
     host = {"device": "cpu", "threads": 1, "precision": precision}
-    assert_resumes(config(host=host, trainer={"args": {"epochs": 4, "accumulate": 2, "clip": 0.5, "ema": 0.9}}))
+    assert_resumes(tasks.short(host=host, trainer={"args": {"epochs": 4, "accumulate": 2, "clip": 0.5, "ema": 0.9}}))
 
 
 def test_the_scale_of_float16_goes_on_over_steps_that_are_skipped() -> None:
@@ -200,7 +194,7 @@ def test_the_scale_of_float16_goes_on_over_steps_that_are_skipped() -> None:
     trainer = {"type": "resumed:Overflowing", "args": {"epochs": 4}}
     logging = {"every": "100ba"}
     with pytest.raises(AssertionError):  # a training loss that is infinite ends the run, and says so
-        assert_exact(config(host=host, trainer=trainer, logging=logging), [], allow=ALLOW)
+        assert_exact(tasks.short(host=host, trainer=trainer, logging=logging), [], allow=ALLOW)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +210,7 @@ def test_the_scale_of_float16_goes_on_over_steps_that_are_skipped() -> None:
 def test_every_way_to_load_goes_on_with_the_next_batch(loader: dict[str, Any]) -> None:
     data = {**tasks.config()["data"], "loader": loader}
     kill = Kill("a batch has come", 2)
-    assert_exact(config(data=data, checkpoints={"every": "1ba"}), [kill, kill], allow=ALLOW)
+    assert_exact(tasks.short(data=data, checkpoints={"every": "1ba"}), [kill, kill], allow=ALLOW)
 
 
 @pytest.mark.parametrize(
@@ -240,11 +234,11 @@ def test_every_way_to_load_goes_on_with_the_next_batch(loader: dict[str, Any]) -
 def test_whatever_the_settings_of_a_run_a_resume_leaves_the_same(changes: dict[str, Any]) -> None:
     steps = 8 if "early_stopping" in str(changes) else 11
     kills = [Kill("a batch has come", steps), Kill("the weights have changed", 0)]
-    assert_exact(config(**changes), kills, allow=ALLOW)
+    assert_exact(tasks.short(**changes), kills, allow=ALLOW)
 
 
 def test_what_a_checkpoint_cannot_hold_is_told(tmp_path: Path) -> None:
-    endings(config(model="resumed:Hidden"), tmp_path, [], allow=ALLOW)
+    endings(tasks.short(model="resumed:Hidden"), tmp_path, [], allow=ALLOW)
     run = launched(tmp_path)
     assert run is not None
     text = (run / "output.log").read_text()
@@ -253,4 +247,4 @@ def test_what_a_checkpoint_cannot_hold_is_told(tmp_path: Path) -> None:
 
 def test_a_state_that_would_not_load_again_stops_the_run_before_its_first_step() -> None:
     with pytest.raises(AssertionError, match="a checkpoint cannot hold the state of the run"):
-        assert_exact(config(model="resumed:Saying"), [], allow=ALLOW)
+        assert_exact(tasks.short(model="resumed:Saying"), [], allow=ALLOW)

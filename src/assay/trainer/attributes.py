@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.schedulers.plain import NotPlain
+from assay.trainer.batches import tensors_of
 from assay.trainer.plain import GENERATORS, MemberName, encoded, set_generator
 from assay.trainer.walk import SCALARS, Walk, has_state, is_code, is_users, walk
 
@@ -127,7 +128,7 @@ class _Storages:
 
     def have(self, value: Any) -> bool:
         """Whether there is a tensor in it that is a view of one of them, and not a buffer or parameter itself."""
-        return any(self._has(leaf) for leaf in _tensors(value))
+        return any(self._has(leaf) for leaf in tensors_of(value))
 
     def _has(self, tensor: Tensor) -> bool:
         if self._places is None:
@@ -145,15 +146,6 @@ def _place(tensor: Tensor) -> int:
         return tensor.untyped_storage().data_ptr()
     except (NotImplementedError, RuntimeError):  # sparse, or in rows
         return 0
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict | list | tuple | deque):
-        for item in value.values() if isinstance(value, dict) else value:
-            if type(item) not in SCALARS:
-                yield from _tensors(item)
 
 
 def _sign(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ def tensors_of(batch: Any) -> Iterator[Tensor]:
     elif isinstance(batch, Mapping):
         for value in batch.values():
             yield from tensors_of(value)
-    elif isinstance(batch, (tuple, list)):
+    elif isinstance(batch, (tuple, list, deque)):
         for value in batch:
             yield from tensors_of(value)
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["SCALARS", "Holder", "Walk", "has_state", "is_code", "is_users", "parts_with_state", "walk"]
 
 # Of a trainer: what is saved by name, what is built anew, and what is the loop's.
-KNOWN = frozenset({"parts", "model", "loss", "optimizer", "schedulers", "scaler", "average", "monitor", "progress"})
-KNOWN |= {"metrics", "attachments", "signals", "device", "last_batch", "followed", "not_held", "strategy", "is_whole"}
+_KNOWN = frozenset({"parts", "model", "loss", "optimizer", "schedulers", "scaler", "average", "monitor", "progress"})
+_KNOWN |= {"metrics", "attachments", "signals", "device", "last_batch", "followed", "not_held", "strategy", "is_whole"}
 # What torch itself keeps in a module and in an optimizer; whether a module trains is its user's to say.
 _OF_TORCH = frozenset(vars(nn.Module())) - {"training"} | {"_compiled_call_impl"}
 _OF_OPTIMIZERS = frozenset(vars(torch.optim.SGD([torch.zeros(1)], lr=0.1)))
@@ -160,7 +160,7 @@ def _own_attributes(one: Any, path: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(one, torch.optim.Optimizer):
         skipped = _OF_OPTIMIZERS
     elif path == "trainer":
-        skipped = KNOWN
+        skipped = _KNOWN
     elif isinstance(one, DataLoader | Sampler):
         # The rest of them is built anew.
         yield from ((n, v) for n, v in _fields(one) if isinstance(v, (*GENERATORS, Sampler)) or is_users(v))

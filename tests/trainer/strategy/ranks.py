@@ -78,6 +78,20 @@ def _one(
     os._exit(0)
 
 
+def settings_of_steps(folder: Path, rate: float, **changes: Any) -> dict[str, Any]:
+    """Changes for `tiny`: 20 steps in float64, in batches of 50 of 1,293 samples, of which the last one has 43."""
+    return {
+        "folder": str(folder),
+        "seed": 3,
+        "host.precision": "float64",
+        "data.loader.args": {"batch_size": 50},
+        "optimizer": {"type": "SGD", "args": {"lr": rate, "momentum": 0.9}},
+        "trainer.args": {"epochs": 1, "max_steps": 20},
+        "logging": {"every": "5ba", "system": None},
+        **changes,
+    }
+
+
 def result_of(results: list[Any]) -> Any:
     """That of the first; an exception of any of them is raised."""
     for result in results:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ranks import TWO_OPTIMIZERS
+from ranks import TWO_OPTIMIZERS, settings_of_steps
 
 import assay
 
@@ -97,21 +97,9 @@ class Acting(DefaultTrainer):
 
 
 def config(tiny: Tiny, folder: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Batches of 50 of 1,293 samples, in rows of a million numbers or more and, with `LEAST` 1, of each block."""
-    return tiny(
-        {
-            "folder": str(folder),
-            "seed": 3,
-            "host.precision": "float64",
-            "host.strategy": "fsdp",
-            "data.loader.args": {"batch_size": 50},
-            "model": {"type": "sharded_parts:Net"},
-            "optimizer": {"type": "SGD", "args": {"lr": 0.05, "momentum": 0.9}},
-            "trainer.args": {"epochs": 1, "max_steps": 20},
-            "logging": {"every": "5ba", "system": None},
-            **(changes or {}),
-        }
-    )
+    """In rows of a million numbers or more and, with `LEAST` 1, of each block."""
+    own = {"host.strategy": "fsdp", "model": {"type": "sharded_parts:Net"}}
+    return tiny(settings_of_steps(folder, 0.05, **{**own, **(changes or {})}))
 
 
 def trained(config: dict[str, Any], least: int = 1, **options: Any) -> Path:

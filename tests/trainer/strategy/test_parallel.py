@@ -16,7 +16,7 @@ import assay
 from assay.errors import ConfigError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ranks import TWO_OPTIMIZERS, largest_difference, last_weights, result_of, run_ranks
+from ranks import TWO_OPTIMIZERS, largest_difference, last_weights, result_of, run_ranks, settings_of_steps
 
 Tiny = Callable[..., dict[str, Any]]
 
@@ -80,22 +80,14 @@ class Logged(DefaultTrainer):
 
 
 def config(tiny: Tiny, folder: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Batches of 50 of 1,293 samples: the last one has 43, which neither 2 nor 4 divide."""
-    return tiny(
-        {
-            "folder": str(folder),
-            "seed": 3,
-            "host.precision": "float64",
-            "data.loader.args": {"batch_size": 50},
-            "data.transforms.train": [{"type": "RandomCrop", "args": {"size": 8, "padding": 1}}],
-            "model": {"type": "parts_of_mine:Net"},
-            "metrics": ["Accuracy", "F1", {"type": "TopKAccuracy", "args": {"k": 3}}],
-            "optimizer": {"type": "SGD", "args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.001}},
-            "trainer.args": {"epochs": 1, "max_steps": 20},
-            "logging": {"every": "5ba", "system": None},
-            **(changes or {}),
-        }
-    )
+    """A last batch that neither 2 nor 4 divide."""
+    own: dict[str, Any] = {
+        "data.transforms.train": [{"type": "RandomCrop", "args": {"size": 8, "padding": 1}}],
+        "model": {"type": "parts_of_mine:Net"},
+        "metrics": ["Accuracy", "F1", {"type": "TopKAccuracy", "args": {"k": 3}}],
+        "optimizer": {"type": "SGD", "args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.001}},
+    }
+    return tiny(settings_of_steps(folder, 0.1, **{**own, **(changes or {})}))
 
 
 def trained(config: dict[str, Any]) -> Path:
